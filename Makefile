@@ -1,0 +1,64 @@
+# Ferryman: `make serve` builds and runs the server, `make test` runs every test.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+CARGO  ?= cargo
+
+RUST_SOURCES := $(shell find native -name '*.rs' -o -name Cargo.toml 2>/dev/null)
+PYTEST_FLAGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help build serve test lint bench fuzz clean tools
+
+help:  ## what there is to make
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */  make \1\t/' | expand -t 16
+
+tools:
+	@PYTHON=$(PYTHON) CARGO=$(CARGO) scripts/check-tools
+
+# Everything that running the server needs. The stamps make a second run immediate.
+$(VENV)/run.stamp: requirements/run.txt
+	@PYTHON=$(PYTHON) CARGO=$(CARGO) scripts/check-tools
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/run.txt
+	@touch $@
+
+$(VENV)/build.stamp: $(VENV)/run.stamp $(RUST_SOURCES) Cargo.toml Cargo.lock pyproject.toml
+	@PYTHON=$(PYTHON) CARGO=$(CARGO) scripts/check-tools
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+build: $(VENV)/build.stamp  ## build the native datapath and install everything into .venv
+
+serve: build  ## run the server with embedded defaults; prints iceServers to paste into a page
+	@exec $(BIN)/ferryman serve --greeting $(SERVE_FLAGS)
+
+$(VENV)/test.stamp: requirements/test.txt $(VENV)/run.stamp
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/test.txt
+	@touch $@
+
+test: build $(VENV)/test.stamp lint  ## lint, Rust's tests, Python's tests, real clients against the running server
+	scripts/install-test-packages
+	$(CARGO) test --quiet --locked -p ferryman-flow -p ferryman-udp
+	$(BIN)/python -m pytest $(PYTEST_FLAGS)
+
+lint: build $(VENV)/test.stamp  ## ruff, mypy, import stairs, stub against binary, rustfmt, clippy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m mypy.stubtest ferryman.datapath._native
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --quiet --locked --workspace --all-targets -- -D warnings
+
+bench: build  ## Ferryman and coturn side by side on one core (COTURN=/path/to/turnserver)
+	$(CARGO) build --quiet --locked --release -p ferryman-load
+	$(BIN)/python bench/run.py $(BENCH_FLAGS)
+
+fuzz: build $(VENV)/test.stamp  ## the property tests again, for long
+	HYPOTHESIS_PROFILE=deep $(BIN)/python -m pytest -m "not interop" $(PYTEST_FLAGS)
+
+clean:  ## remove everything that was built
+	rm -rf $(VENV) target build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find src -name '*.so' -delete

@@ -1,0 +1,5 @@
+"""`python -m ferryman`."""
+
+from ferryman.app import main
+
+main()

@@ -1,0 +1,1 @@
+"""The tests of Ferryman; each folder mirrors a room of `src/ferryman`."""
