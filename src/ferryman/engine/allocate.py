@@ -1,0 +1,197 @@
+"""Allocate (RFC 8656 §7.2): the checks in the RFC's order, then the allocation."""
+
+from __future__ import annotations
+
+from ferryman.engine.allocation import Allocation
+from ferryman.engine.changes import OpenAllocation
+from ferryman.engine.channel import Channels
+from ferryman.engine.journal import Opened
+from ferryman.engine.lifetime import granted_lifetime, requested_lifetime
+from ferryman.engine.permission import Permissions
+from ferryman.engine.refusals import Refusal, Refused
+from ferryman.engine.relay import RelayLease, RelayNeed, Reservation
+from ferryman.engine.settings import SECOND, DefaultFamily, Settings
+from ferryman.engine.state import Exchange, Request, State
+from ferryman.wire.address import Family
+from ferryman.wire.errors import Malformed
+from ferryman.wire.message import Message
+from ferryman.wire.registry import Attribute, Method
+from ferryman.wire.values import (
+    decode_even_port_untrusted,
+    decode_family_untrusted,
+    decode_requested_transport_untrusted,
+    encode_uint32,
+    encode_xor_address,
+)
+
+UNDERSTOOD = frozenset(
+    (
+        Attribute.REQUESTED_TRANSPORT,
+        Attribute.LIFETIME,
+        Attribute.REQUESTED_ADDRESS_FAMILY,
+        Attribute.EVEN_PORT,
+        Attribute.RESERVATION_TOKEN,
+    )
+)
+
+UDP = 17
+TOKEN_LENGTH = 8
+
+
+def relay_need(state: State, request: Request, *, now: int) -> RelayNeed | None:
+    """Which relay port to hand to `decide` with this request; None when it needs none.
+
+    Only a guess at what `allocate` will say: a request that it refuses leaves the port untouched.
+    """
+    message = request.message
+    if message.method != Method.ALLOCATE or message.first(Attribute.RESERVATION_TOKEN) is not None:
+        return None
+    if state.allocations.of(request.five_tuple, now=now) is not None:
+        return None
+    try:
+        family = _requested_family(message, request.five_tuple.client.family, state.settings)
+        even_port = message.first(Attribute.EVEN_PORT)
+        if even_port is None:
+            return RelayNeed(family)
+        return RelayNeed(family, even=True, pair=decode_even_port_untrusted(even_port))
+    except (Malformed, Refused):
+        return None
+
+
+def allocate(state: State, exchange: Exchange) -> tuple[tuple[int, bytes], ...]:
+    """Attributes of the success response; raises Refused or Malformed."""
+    message = exchange.message
+    if state.allocations.of(exchange.five_tuple, now=exchange.now) is not None:
+        raise Refused(Refusal.ALLOCATION_EXISTS)
+    _check_transport(message)
+    _check_token(message)
+    family = _requested_family(message, exchange.five_tuple.client.family, state.settings)
+    lifetime = granted_lifetime(requested_lifetime(message), state.settings)
+    _check_quota(state, exchange)
+    lease = _take_lease(state, exchange, family)
+    token = _reserve_next_higher(state, exchange, lease)
+    _open(state, exchange, lease, lifetime)
+    transaction_id = message.transaction_id
+    return (
+        (Attribute.XOR_RELAYED_ADDRESS, encode_xor_address(lease.advertised, transaction_id)),
+        (Attribute.LIFETIME, encode_uint32(lifetime)),
+        *token,
+        (
+            Attribute.XOR_MAPPED_ADDRESS,
+            encode_xor_address(exchange.five_tuple.client, transaction_id),
+        ),
+    )
+
+
+def _check_transport(message: Message) -> None:
+    value = message.first(Attribute.REQUESTED_TRANSPORT)
+    if value is None:
+        raise Refused(Refusal.NO_REQUESTED_TRANSPORT)
+    protocol = decode_requested_transport_untrusted(value)
+    if protocol != UDP:
+        raise Refused(Refusal.UNSUPPORTED_TRANSPORT, f"protocol {protocol}")
+
+
+def _check_token(message: Message) -> None:
+    token = message.first(Attribute.RESERVATION_TOKEN)
+    if token is None:
+        return
+    if message.first(Attribute.EVEN_PORT) is not None:
+        raise Refused(Refusal.TOKEN_AND_EVEN_PORT)
+    if message.first(Attribute.REQUESTED_ADDRESS_FAMILY) is not None:
+        raise Refused(Refusal.TOKEN_AND_FAMILY)
+    if len(token) != TOKEN_LENGTH:
+        raise Malformed(f"RESERVATION-TOKEN has {len(token)} octets, not {TOKEN_LENGTH}")
+
+
+def _requested_family(message: Message, client: Family, settings: Settings) -> Family:
+    value = message.first(Attribute.REQUESTED_ADDRESS_FAMILY)
+    if value is None:
+        default = settings.default_family
+        return client if default is DefaultFamily.KEEP else Family[default.name]
+    number = decode_family_untrusted(value)
+    try:
+        return Family(number)
+    except ValueError:
+        raise Refused(Refusal.UNSUPPORTED_FAMILY, f"family 0x{number:02X}") from None
+
+
+def _check_quota(state: State, exchange: Exchange) -> None:
+    settings = state.settings
+    if settings.total_quota and len(state.allocations) >= settings.total_quota:
+        raise Refused(Refusal.TOTAL_QUOTA, f"total-quota={settings.total_quota}")
+    owned = state.allocations.owned_by(exchange.credential.owner)
+    if settings.user_quota and owned >= settings.user_quota:
+        raise Refused(Refusal.USER_QUOTA, f"user-quota={settings.user_quota}")
+
+
+def _take_lease(state: State, exchange: Exchange, family: Family) -> RelayLease:
+    token = exchange.message.first(Attribute.RESERVATION_TOKEN)
+    if token is not None:
+        return _redeem(state, exchange, token)
+    even_port = exchange.message.first(Attribute.EVEN_PORT)
+    reserve = even_port is not None and decode_even_port_untrusted(even_port)
+    if reserve and not state.reservations.has_room:
+        raise Refused(Refusal.NO_PORT, "too many reservations")
+    lease = exchange.lease
+    if not isinstance(lease, RelayLease):
+        raise Refused(lease or Refusal.NO_PORT, family.name)
+    exchange.outcome.lease_taken = True
+    return lease
+
+
+def _redeem(state: State, exchange: Exchange, token: bytes) -> RelayLease:
+    username = exchange.credential.username
+    reservation = state.reservations.find(token, username, now=exchange.now)
+    if reservation is None:
+        raise Refused(Refusal.UNKNOWN_TOKEN)
+    state.reservations.redeem(token)
+    return reservation.lease
+
+
+def _reserve_next_higher(
+    state: State, exchange: Exchange, lease: RelayLease
+) -> tuple[tuple[int, bytes], ...]:
+    """RESERVATION-TOKEN for the next higher port, when EVEN-PORT asked for it."""
+    if lease.next_higher is None:
+        return ()
+    token = state.random_token()
+    expires_at = exchange.now + state.settings.reservation_lifetime * SECOND
+    username = exchange.credential.username
+    state.reservations.add(token, Reservation(username, lease.next_higher, expires_at))
+    return ((Attribute.RESERVATION_TOKEN, token),)
+
+
+def _open(state: State, exchange: Exchange, lease: RelayLease, lifetime: int) -> None:
+    state.last_number += 1
+    settings = state.settings
+    allocation = Allocation(
+        number=state.last_number,
+        five_tuple=exchange.five_tuple,
+        username=exchange.credential.username,
+        owner=exchange.credential.owner,
+        lease=lease,
+        opened_at=exchange.now,
+        expires_at=exchange.now + lifetime * SECOND,
+        permissions=Permissions(settings.maximum_permissions),
+        channels=Channels(settings.maximum_channels),
+    )
+    state.allocations.add(allocation)
+    exchange.outcome.changes.append(
+        OpenAllocation(
+            allocation.number,
+            allocation.five_tuple,
+            lease.bound,
+            lease.advertised,
+            allocation.expires_at,
+        )
+    )
+    exchange.outcome.journal.append(
+        Opened(
+            allocation.five_tuple,
+            allocation.number,
+            allocation.username,
+            allocation.relayed,
+            lifetime,
+        )
+    )

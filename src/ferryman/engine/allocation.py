@@ -1,0 +1,112 @@
+"""Allocations (RFC 8656 §3.2) and the one table of them.
+
+Every look-up that a decision needs is a key of this table: 5-tuple, number, relayed address,
+owner. Knows nothing of requests.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from ferryman.engine.channel import Channels
+from ferryman.engine.five_tuple import FiveTuple
+from ferryman.engine.permission import Permissions
+from ferryman.engine.relay import RelayLease
+from ferryman.wire.address import Address
+
+
+@dataclass(slots=True)
+class Allocation:
+    """One client's relayed address and what it may reach; `expires_at` moves with each Refresh."""
+
+    number: int
+    five_tuple: FiveTuple
+    username: str
+    owner: str
+    lease: RelayLease
+    opened_at: int
+    expires_at: int
+    permissions: Permissions
+    channels: Channels
+
+    @property
+    def relayed(self) -> Address:
+        return self.lease.advertised
+
+
+class Allocations:
+    """All live allocations. An expired one is never found, whether or not it was taken out yet."""
+
+    def __init__(self) -> None:
+        self._by_five_tuple: dict[FiveTuple, Allocation] = {}
+        self._by_relayed: dict[Address, Allocation] = {}
+        self._by_number: dict[int, Allocation] = {}
+        self._of_owner: Counter[str] = Counter()
+        self._deadlines: list[tuple[int, int]] = []
+        self._scheduled: dict[int, int] = {}
+
+    def __len__(self) -> int:
+        return len(self._by_number)
+
+    def __iter__(self) -> Iterator[Allocation]:
+        return iter(list(self._by_number.values()))
+
+    def of(self, five_tuple: FiveTuple, *, now: int) -> Allocation | None:
+        return _live(self._by_five_tuple.get(five_tuple), now=now)
+
+    def relaying(self, address: Address, *, now: int) -> Allocation | None:
+        """The allocation whose relayed address, bound or advertised, this is."""
+        return _live(self._by_relayed.get(address), now=now)
+
+    def owned_by(self, owner: str) -> int:
+        """How many allocations count against the owner's quota."""
+        return self._of_owner[owner]
+
+    def add(self, allocation: Allocation) -> None:
+        self._by_number[allocation.number] = allocation
+        self._by_five_tuple[allocation.five_tuple] = allocation
+        self._by_relayed[allocation.lease.bound] = allocation
+        self._by_relayed[allocation.lease.advertised] = allocation
+        self._of_owner[allocation.owner] += 1
+        self._schedule(allocation)
+
+    def extend(self, allocation: Allocation, *, expires_at: int) -> None:
+        allocation.expires_at = expires_at
+        if expires_at < self._scheduled[allocation.number]:
+            self._schedule(allocation)
+
+    def remove(self, allocation: Allocation) -> None:
+        del self._by_number[allocation.number]
+        del self._by_five_tuple[allocation.five_tuple]
+        for address in {allocation.lease.bound, allocation.lease.advertised}:
+            del self._by_relayed[address]
+        del self._scheduled[allocation.number]
+        self._of_owner[allocation.owner] -= 1
+        if not self._of_owner[allocation.owner]:
+            del self._of_owner[allocation.owner]
+
+    def expired(self, *, now: int) -> list[Allocation]:
+        """Those whose time has come; they stay in the table until they are removed."""
+        due = []
+        while self._deadlines and self._deadlines[0][0] <= now:
+            at, number = heapq.heappop(self._deadlines)
+            if self._scheduled.get(number) != at:
+                continue
+            allocation = self._by_number[number]
+            if allocation.expires_at <= now:
+                due.append(allocation)
+            else:
+                self._schedule(allocation)
+        return due
+
+    def _schedule(self, allocation: Allocation) -> None:
+        """Look at it again when it expires; a later expiry is found then, and costs nothing now."""
+        self._scheduled[allocation.number] = allocation.expires_at
+        heapq.heappush(self._deadlines, (allocation.expires_at, allocation.number))
+
+
+def _live(allocation: Allocation | None, *, now: int) -> Allocation | None:
+    return allocation if allocation is not None and now < allocation.expires_at else None

@@ -1,0 +1,43 @@
+"""Answers already given, so that a retransmitted request gets the same one (RFC 8489 §6.3.1).
+
+Only requests that proved their key are remembered, for as long as a client may retransmit
+(RFC 8489 §6.2.1: 39.5 s), and never more than a fixed number of them.
+"""
+
+from __future__ import annotations
+
+from ferryman.engine.five_tuple import FiveTuple
+from ferryman.engine.settings import SECOND
+
+RETRANSMISSION_WINDOW = 40 * SECOND
+CAPACITY = 16_384
+
+
+class Answered:
+    """The last answers by 5-tuple and request bytes; the oldest go first."""
+
+    def __init__(self, capacity: int = CAPACITY) -> None:
+        self._capacity = capacity
+        self._answers: dict[tuple[FiveTuple, bytes], tuple[int, bytes]] = {}
+
+    def remember(self, client: FiveTuple, packet: bytes, answer: bytes, *, now: int) -> None:
+        key = (client, packet)
+        self._answers.pop(key, None)
+        self._answers[key] = (now + RETRANSMISSION_WINDOW, answer)
+        if len(self._answers) > self._capacity:
+            del self._answers[next(iter(self._answers))]
+
+    def answer_to(self, client: FiveTuple, packet: bytes, *, now: int) -> bytes | None:
+        """The bytes sent before, if this very packet came from this client a moment ago."""
+        found = self._answers.get((client, packet))
+        return found[1] if found is not None and now < found[0] else None
+
+    def expire(self, *, now: int) -> None:
+        """Forget what no client retransmits any more; entries lie in order of time."""
+        for key, (until, _) in list(self._answers.items()):
+            if now < until:
+                return
+            del self._answers[key]
+
+    def __len__(self) -> int:
+        return len(self._answers)

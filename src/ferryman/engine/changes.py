@@ -1,0 +1,89 @@
+"""What a decision asks the datapath to do, in the order in which it must happen.
+
+The engine speaks these words, the datapath obeys them. Every `expires_at` is CLOCK_MONOTONIC in
+nanoseconds; the flow is dead from that instant on, whether or not anyone has deleted it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from ferryman.engine.five_tuple import FiveTuple
+from ferryman.wire.address import Address
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """Send these bytes to the client. Leaves after all changes before it are in the table."""
+
+    five_tuple: FiveTuple
+    message: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class OpenAllocation:
+    """Make `bound` (a relay socket bound ahead of need) the relayed address of a client.
+
+    `advertised` is what the client and its peers know it by: `bound`, or its external address.
+    """
+
+    allocation: int
+    five_tuple: FiveTuple
+    bound: Address
+    advertised: Address
+    expires_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class ExtendAllocation:
+    allocation: int
+    expires_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class CloseAllocation:
+    """Forget the allocation and all its flows; the datapath answers with its `Usage`."""
+
+    allocation: int
+
+
+@dataclass(frozen=True, slots=True)
+class Permit:
+    """Install or refresh a permission (RFC 8656 §9) for a peer's IP, 4 or 16 bytes.
+
+    `relayed_only`: the IP is one of this server's own; only ports that are live allocations'
+    relayed addresses may be reached on it, and only inside the datapath.
+    """
+
+    allocation: int
+    peer_ip: bytes
+    relayed_only: bool
+    expires_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class BindChannel:
+    """Bind or refresh a channel (RFC 8656 §12). `relayed_only` as in `Permit`."""
+
+    allocation: int
+    number: int
+    peer: Address
+    relayed_only: bool
+    expires_at: int
+
+
+Change: TypeAlias = (
+    Reply | OpenAllocation | ExtendAllocation | CloseAllocation | Permit | BindChannel
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What an allocation carried: payload packets and bytes, from the client and to it."""
+
+    sent_packets: int = 0
+    sent_bytes: int = 0
+    received_packets: int = 0
+    received_bytes: int = 0
+    dropped_packets: int = 0

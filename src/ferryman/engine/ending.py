@@ -1,0 +1,65 @@
+"""How allocations end: by Refresh, by time, with the client's connection, with the server.
+
+An ended allocation is out of the table at once; its `Closed` entry waits for the usage that the
+datapath counted.
+"""
+
+from __future__ import annotations
+
+from ferryman.engine.allocation import Allocation
+from ferryman.engine.changes import CloseAllocation, Usage
+from ferryman.engine.five_tuple import FiveTuple
+from ferryman.engine.journal import Closed, Ending
+from ferryman.engine.settings import SECOND
+from ferryman.engine.state import Closing, Outcome, State
+
+
+def close(
+    state: State, allocation: Allocation, ending: Ending, outcome: Outcome, *, now: int
+) -> None:
+    state.allocations.remove(allocation)
+    state.closing[allocation.number] = Closing(allocation, ending, now)
+    outcome.changes.append(CloseAllocation(allocation.number))
+
+
+def expire(state: State, *, now: int) -> Outcome:
+    """Take out all whose time has come: allocations, reservations, remembered answers."""
+    outcome = Outcome()
+    for allocation in state.allocations.expired(now=now):
+        close(state, allocation, Ending.EXPIRED, outcome, now=now)
+    outcome.freed.extend(state.reservations.expire(now=now))
+    return outcome
+
+
+def disconnected(state: State, five_tuple: FiveTuple, *, now: int) -> Outcome:
+    """The client's TCP connection is gone, and its allocation with it (RFC 8656 §7.5)."""
+    outcome = expire(state, now=now)
+    allocation = state.allocations.of(five_tuple, now=now)
+    if allocation is not None:
+        close(state, allocation, Ending.DISCONNECTED, outcome, now=now)
+    return outcome
+
+
+def stop(state: State, *, now: int) -> Outcome:
+    outcome = expire(state, now=now)
+    for allocation in state.allocations:
+        close(state, allocation, Ending.STOPPED, outcome, now=now)
+    return outcome
+
+
+def used(state: State, number: int, usage: Usage) -> Outcome:
+    """The datapath has closed the allocation and tells what it carried; its port is free again."""
+    closing = state.closing.pop(number, None)
+    if closing is None:
+        return Outcome()
+    allocation = closing.allocation
+    entry = Closed(
+        allocation.five_tuple,
+        number,
+        allocation.username,
+        allocation.relayed,
+        closing.ending,
+        (closing.closed_at - allocation.opened_at) // SECOND,
+        usage,
+    )
+    return Outcome(journal=[entry], freed=[allocation.lease])

@@ -1,0 +1,96 @@
+"""What happened, as values: logs, metrics and accounting read these entries and none may veto.
+
+Every entry carries the client's 5-tuple. Entries know nothing of how they are written down.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import TypeAlias
+
+from ferryman.engine.changes import Usage
+from ferryman.engine.five_tuple import FiveTuple
+from ferryman.engine.refusals import Refusal
+from ferryman.wire.address import Address
+
+
+class Ending(Enum):
+    """Why an allocation closed."""
+
+    REFRESHED_TO_ZERO = "refreshed to zero"
+    EXPIRED = "expired"
+    DISCONNECTED = "client disconnected"
+    STOPPED = "server stopped"
+
+
+@dataclass(frozen=True, slots=True)
+class Challenged:
+    """A request without credentials, or with a stale nonce, was shown realm and nonce."""
+
+    five_tuple: FiveTuple
+    method: int
+    refusal: Refusal
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedRequest:
+    """A request was refused; `detail` says which rule, address or attribute it was."""
+
+    five_tuple: FiveTuple
+    method: int
+    username: str
+    refusal: Refusal
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    five_tuple: FiveTuple
+    allocation: int
+    username: str
+    relayed: Address
+    lifetime: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refreshed:
+    five_tuple: FiveTuple
+    allocation: int
+    username: str
+    lifetime: int
+
+
+@dataclass(frozen=True, slots=True)
+class Permitted:
+    five_tuple: FiveTuple
+    allocation: int
+    username: str
+    peers: tuple[Address, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelBound:
+    five_tuple: FiveTuple
+    allocation: int
+    username: str
+    number: int
+    peer: Address
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """`seconds` is how long the allocation lived."""
+
+    five_tuple: FiveTuple
+    allocation: int
+    username: str
+    relayed: Address
+    ending: Ending
+    seconds: int
+    usage: Usage
+
+
+Entry: TypeAlias = (
+    Challenged | RefusedRequest | Opened | Refreshed | Permitted | ChannelBound | Closed
+)

@@ -1,0 +1,120 @@
+"""Every way the engine says no, by name: one row per rule, with its code and the clause behind it.
+
+Knows the rules, not the requests: the modules named after the methods decide which row applies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import Enum
+from typing import NamedTuple
+
+from ferryman.wire.registry import Attribute
+from ferryman.wire.values import encode_types
+
+REASONS = {
+    400: "Bad Request",
+    401: "Unauthenticated",
+    403: "Forbidden",
+    420: "Unknown Attribute",
+    437: "Allocation Mismatch",
+    438: "Stale Nonce",
+    440: "Address Family not Supported",
+    441: "Wrong Credentials",
+    442: "Unsupported Transport Protocol",
+    443: "Peer Address Family Mismatch",
+    486: "Allocation Quota Reached",
+    508: "Insufficient Capacity",
+}
+"""Reason phrases as RFC 8489 §14.8 and RFC 8656 §19 give them."""
+
+
+class Rule(NamedTuple):
+    code: int
+    clause: str
+    meaning: str
+
+
+class Refusal(Enum):
+    """One name per rule. The value carries the STUN error code, its clause and its meaning."""
+
+    NO_INTEGRITY = Rule(401, "RFC 8489 §9.2.4", "the request carries no MESSAGE-INTEGRITY")
+    INCOMPLETE_CREDENTIALS = Rule(
+        400, "RFC 8489 §9.2.4", "MESSAGE-INTEGRITY without USERNAME, REALM or NONCE"
+    )
+    STALE_NONCE = Rule(438, "RFC 8489 §9.2.4", "the nonce is not one of ours or has expired")
+    UNKNOWN_USER = Rule(401, "RFC 8489 §9.2.4", "no key is known for the username")
+    WRONG_PASSWORD = Rule(401, "RFC 8489 §9.2.4", "MESSAGE-INTEGRITY does not match the key")
+    UNKNOWN_ATTRIBUTE = Rule(
+        420, "RFC 8489 §6.3.1", "a comprehension-required attribute is not understood"
+    )
+    MALFORMED_ATTRIBUTE = Rule(400, "RFC 8489 §6.3", "an attribute's value is malformed")
+    WRONG_CREDENTIALS = Rule(441, "RFC 8656 §5", "the allocation belongs to another username")
+    NO_ALLOCATION = Rule(437, "RFC 8656 §5", "there is no allocation for this 5-tuple")
+
+    ALLOCATION_EXISTS = Rule(437, "RFC 8656 §7.2", "the 5-tuple already has an allocation")
+    NO_REQUESTED_TRANSPORT = Rule(400, "RFC 8656 §7.2", "REQUESTED-TRANSPORT is missing")
+    UNSUPPORTED_TRANSPORT = Rule(442, "RFC 8656 §7.2", "the requested transport is not UDP")
+    TOKEN_AND_EVEN_PORT = Rule(400, "RFC 8656 §7.2", "RESERVATION-TOKEN together with EVEN-PORT")
+    TOKEN_AND_FAMILY = Rule(
+        400, "RFC 8656 §7.2", "RESERVATION-TOKEN together with REQUESTED-ADDRESS-FAMILY"
+    )
+    UNKNOWN_TOKEN = Rule(508, "RFC 8656 §7.2", "the reservation token is unknown or expired")
+    UNSUPPORTED_FAMILY = Rule(
+        440, "RFC 8656 §7.2", "no relayed address of the requested family can be had"
+    )
+    USER_QUOTA = Rule(486, "RFC 8656 §7.2", "the user has reached user-quota")
+    TOTAL_QUOTA = Rule(486, "RFC 8656 §7.2", "the server has reached total-quota")
+    NO_PORT = Rule(508, "RFC 8656 §7.2", "no relay port is free")
+
+    REFRESH_FAMILY = Rule(
+        443, "RFC 8656 §8.2", "REQUESTED-ADDRESS-FAMILY is not the allocation's family"
+    )
+
+    NO_PEER = Rule(400, "RFC 8656 §10.2", "XOR-PEER-ADDRESS is missing")
+    PEER_FAMILY = Rule(443, "RFC 8656 §10.2", "the peer's family is not the relayed address's")
+    FORBIDDEN_PEER = Rule(403, "RFC 8656 §10.2", "a peer rule refuses this address")
+    TOO_MANY_PERMISSIONS = Rule(508, "RFC 8656 §10.2", "the allocation has too many permissions")
+
+    NO_CHANNEL_NUMBER = Rule(400, "RFC 8656 §12.2", "CHANNEL-NUMBER is missing")
+    CHANNEL_RANGE = Rule(400, "RFC 8656 §12.2", "the channel number is out of range")
+    CHANNEL_PORT = Rule(400, "RFC 8656 §12.2", "a channel cannot be bound to port 0")
+    CHANNEL_TAKEN = Rule(400, "RFC 8656 §12.2", "the channel number is bound to another peer")
+    PEER_TAKEN = Rule(400, "RFC 8656 §12.2", "the peer is bound to another channel number")
+    TOO_MANY_CHANNELS = Rule(508, "RFC 8656 §12.2", "the allocation has too many channels")
+
+    @property
+    def code(self) -> int:
+        return self.value.code
+
+    @property
+    def reason(self) -> str:
+        return REASONS[self.code]
+
+
+class Refused(Exception):
+    """Raised by a rule; becomes an error response and a `Refused` journal entry.
+
+    `detail` is for the operator's log, never for the client.
+    """
+
+    def __init__(
+        self,
+        refusal: Refusal,
+        detail: str = "",
+        attributes: tuple[tuple[int, bytes], ...] = (),
+    ) -> None:
+        super().__init__(refusal.name, detail)
+        self.refusal = refusal
+        self.detail = detail
+        self.attributes = attributes
+
+
+def unknown_attributes(types: Iterable[int]) -> Refused:
+    """A 420 that names them in UNKNOWN-ATTRIBUTES (RFC 8489 §14.9)."""
+    listed = tuple(types)
+    return Refused(
+        Refusal.UNKNOWN_ATTRIBUTE,
+        ", ".join(f"0x{number:04X}" for number in listed),
+        ((Attribute.UNKNOWN_ATTRIBUTES, encode_types(listed)),),
+    )

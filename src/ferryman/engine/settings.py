@@ -1,0 +1,42 @@
+"""What an operator may choose about the engine's decisions: one frozen value, seconds throughout.
+
+A reload replaces the value between two requests; nothing changes in the middle of one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+SECOND = 1_000_000_000
+"""Nanoseconds in a second: the engine counts CLOCK_MONOTONIC nanoseconds."""
+
+
+class DefaultFamily(Enum):
+    """The relayed family when REQUESTED-ADDRESS-FAMILY is absent (RFC 8656 §7.2 says IPv4)."""
+
+    IPV4 = "ipv4"
+    IPV6 = "ipv6"
+    KEEP = "keep"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Durations in seconds; a quota of 0 is no quota."""
+
+    realm: str
+    authenticated: bool = True
+    default_lifetime: int = 600
+    maximum_lifetime: int = 3600
+    permission_lifetime: int = 300
+    channel_lifetime: int = 600
+    channel_quarantine: int = 300
+    last_channel: int = 0x4FFF
+    nonce_lifetime: int = 600
+    user_quota: int = 0
+    total_quota: int = 0
+    maximum_permissions: int = 1024
+    maximum_channels: int = 1024
+    fingerprint: bool = False
+    default_family: DefaultFamily = DefaultFamily.IPV4
+    reservation_lifetime: int = 30

@@ -1,0 +1,94 @@
+"""Everything the engine remembers, and the values that one request is decided with.
+
+`State` is written by the modules named after the methods and by nobody else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from ferryman.engine.allocation import Allocation, Allocations
+from ferryman.engine.answered import Answered
+from ferryman.engine.changes import Change
+from ferryman.engine.credential import Credential
+from ferryman.engine.five_tuple import FiveTuple
+from ferryman.engine.journal import Ending, Entry
+from ferryman.engine.nonce import Nonces
+from ferryman.engine.peer_rules import PeerRules
+from ferryman.engine.refusals import Refusal, Refused
+from ferryman.engine.relay import RelayLease, Reservations
+from ferryman.engine.settings import Settings
+from ferryman.wire.message import Message
+
+
+@dataclass(slots=True)
+class State:
+    """`random_token` makes the 8 octets of a RESERVATION-TOKEN; tests hand in a known one."""
+
+    settings: Settings
+    peer_rules: PeerRules
+    nonces: Nonces
+    random_token: Callable[[], bytes]
+    allocations: Allocations = field(default_factory=Allocations)
+    reservations: Reservations = field(default_factory=Reservations)
+    answered: Answered = field(default_factory=Answered)
+    closing: dict[int, Closing] = field(default_factory=dict)
+    last_number: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Closing:
+    """A closed allocation whose usage the datapath has not told yet."""
+
+    allocation: Allocation
+    ending: Ending
+    closed_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request as it arrived; `packet` is what `message` was decoded from."""
+
+    five_tuple: FiveTuple
+    packet: bytes
+    message: Message
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What came of an input: changes for the datapath, in order, entries for the journal,
+    and relay ports that the engine no longer holds (`freed`)."""
+
+    changes: list[Change] = field(default_factory=list)
+    journal: list[Entry] = field(default_factory=list)
+    freed: list[RelayLease] = field(default_factory=list)
+    lease_taken: bool = False
+
+
+@dataclass(slots=True)
+class Exchange:
+    """One authenticated request while it is being decided."""
+
+    request: Request
+    credential: Credential
+    lease: RelayLease | Refusal | None
+    outcome: Outcome
+    now: int
+
+    @property
+    def message(self) -> Message:
+        return self.request.message
+
+    @property
+    def five_tuple(self) -> FiveTuple:
+        return self.request.five_tuple
+
+    def allocation_in(self, state: State) -> Allocation:
+        """The client's allocation, its own by username; raises 437 or 441 (RFC 8656 §5)."""
+        allocation = state.allocations.of(self.five_tuple, now=self.now)
+        if allocation is None:
+            raise Refused(Refusal.NO_ALLOCATION)
+        if allocation.username != self.credential.username:
+            raise Refused(Refusal.WRONG_CREDENTIALS)
+        return allocation
