@@ -1,0 +1,240 @@
+"""The one place that sees every room: turns a Configuration into a running server."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import resource
+import time
+from collections.abc import Callable
+
+from structlog.typing import FilteringBoundLogger
+
+from ferryman import __version__
+from ferryman.auth.long_term import long_term_key
+from ferryman.auth.sources import Keys, KeySource, SharedSecrets, StaticUsers
+from ferryman.auth.time_limited import password_for
+from ferryman.config import Configuration, Severity
+from ferryman.config.state_secret import StateSecretError, read_or_make
+from ferryman.datapath import _native
+from ferryman.engine import settings as engine_settings
+from ferryman.engine.five_tuple import Transport
+from ferryman.engine.nonce import Nonces
+from ferryman.engine.state import State
+from ferryman.server import settings as server_settings
+from ferryman.server.ice_servers import ice_servers
+from ferryman.server.journal_log import JournalLog
+from ferryman.server.log import Format, make_log
+from ferryman.server.own_addresses import interface_addresses, loopback_address, primary_address
+from ferryman.server.pump import Pump
+from ferryman.server.relay_addresses import RelayAddresses
+from ferryman.server.relay_ports import RelayPorts
+from ferryman.server.service import ListenError, Service, open_listeners
+from ferryman.tools.command_line import ServeFlags, command_line
+from ferryman.wire.address import Address, Family
+
+GREETING_LIFETIME = 24 * 3600
+"""Seconds that the credential of the greeting is good for."""
+
+_WILDCARDS = (bytes(4), bytes(16))
+_LEVELS = {
+    "debug": logging.DEBUG,
+    "info": logging.INFO,
+    "warning": logging.WARNING,
+    "error": logging.ERROR,
+}
+
+
+def main() -> None:
+    """The `ferryman` program."""
+    command_line(serve)()
+
+
+def serve(configuration: Configuration, flags: ServeFlags) -> int:
+    """Run the server until a signal ends it; returns the exit status."""
+    log = make_log(Format(configuration.log_format.value), _LEVELS[configuration.log_level.value])
+    log.info("starting", version=__version__, realm=configuration.realm)
+    _log_notices(configuration, log)
+    _raise_open_files_limit()
+    try:
+        secrets = _secrets(configuration)
+        asyncio.run(_run(configuration, secrets, flags, log))
+    except (ListenError, StateSecretError) as error:
+        log.error(str(error))
+        return 1
+    return 0
+
+
+async def _run(
+    configuration: Configuration,
+    secrets: tuple[str, ...],
+    flags: ServeFlags,
+    log: FilteringBoundLogger,
+) -> None:
+    datapath = _native.Datapath(fingerprint=configuration.fingerprint)
+    settings = _server_settings(configuration)
+    listeners = open_listeners(datapath, settings.listeners, log)
+    addresses = RelayAddresses(settings)
+    state = _state(configuration, settings)
+    ports = RelayPorts(
+        addresses,
+        settings.minimum_port,
+        settings.maximum_port,
+        lambda bound: datapath.bind_relay(bound.ip, bound.port),
+        lambda bound: datapath.release_relay(bound.ip, bound.port),
+    )
+    journal = JournalLog(log)
+    pump = Pump(
+        datapath,
+        state,
+        _keys(configuration, secrets),
+        ports,
+        lambda entries, now: journal.write(entries, now=now),
+        log,
+    )
+    service = Service(datapath, pump, _own_address_watch(state, settings, log), log)
+
+    def ready() -> None:
+        log.info("ready", realm=configuration.realm, peer_policy=configuration.peer_policy.value)
+        if flags.greeting:
+            _greet(configuration, secrets, addresses, listeners)
+
+    await service.run(ready)
+
+
+def _log_notices(configuration: Configuration, log: FilteringBoundLogger) -> None:
+    for notice in configuration.notices:
+        say = log.warning if notice.severity is Severity.WARNING else log.info
+        say(str(notice))
+
+
+def _raise_open_files_limit() -> None:
+    """Every allocation holds a socket: take as many as the system grants without asking."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _secrets(configuration: Configuration) -> tuple[str, ...]:
+    if configuration.secret_in_state_folder:
+        return (read_or_make(configuration.state_dir).get_secret_value(),)
+    return tuple(secret.get_secret_value() for secret in configuration.auth_secrets)
+
+
+def _keys(configuration: Configuration, secrets: tuple[str, ...]) -> Keys:
+    realm = configuration.realm
+    users: dict[str, bytes] = {}
+    for user in configuration.users:
+        if user.key is not None:
+            users[user.name] = user.key.get_secret_value()
+        elif user.password is not None:
+            users[user.name] = long_term_key(user.name, realm, user.password.get_secret_value())
+    sources: list[KeySource] = [StaticUsers(users)]
+    if secrets:
+        sources.append(SharedSecrets(secrets, realm, configuration.rest_separator))
+    return Keys(sources)
+
+
+def _state(configuration: Configuration, settings: server_settings.Settings) -> State:
+    return State(
+        settings=_engine_settings(configuration),
+        peer_rules=configuration.peer_rules(_own_addresses(settings)),
+        nonces=Nonces(os.urandom(32), configuration.nonce_lifetime),
+        random_token=lambda: os.urandom(8),
+    )
+
+
+def _engine_settings(configuration: Configuration) -> engine_settings.Settings:
+    defaults = engine_settings.Settings(realm=configuration.realm)
+    maximum = configuration.maximum_lifetime
+    return engine_settings.Settings(
+        realm=configuration.realm,
+        authenticated=not configuration.no_auth,
+        default_lifetime=min(defaults.default_lifetime, maximum),
+        maximum_lifetime=maximum,
+        permission_lifetime=configuration.permission_lifetime,
+        channel_lifetime=configuration.channel_lifetime,
+        last_channel=0x7FFF if configuration.rfc5766_channel_numbers else defaults.last_channel,
+        user_quota=configuration.user_quota,
+        total_quota=configuration.total_quota,
+        fingerprint=configuration.fingerprint,
+        default_family=engine_settings.DefaultFamily(configuration.default_family.value),
+    )
+
+
+def _server_settings(configuration: Configuration) -> server_settings.Settings:
+    ips = configuration.listening_ips or _every_address()
+    transports = [Transport.UDP] * configuration.udp + [Transport.TCP] * configuration.tcp
+    return server_settings.Settings(
+        listeners=tuple(
+            server_settings.Listener(transport, Address(ip, configuration.listening_port))
+            for ip in ips
+            for transport in transports
+        ),
+        relay_ips=configuration.relay_ips,
+        external={
+            pair.private: pair.public
+            for pair in configuration.external_ips
+            if pair.private is not None
+        },
+        external_by_default=tuple(
+            pair.public for pair in configuration.external_ips if pair.private is None
+        ),
+        minimum_port=configuration.min_port,
+        maximum_port=configuration.max_port,
+    )
+
+
+def _every_address() -> tuple[bytes, ...]:
+    """The wildcards of the families that this machine speaks."""
+    has_ipv6 = any(len(ip) == 16 for ip in interface_addresses())
+    return _WILDCARDS if has_ipv6 else _WILDCARDS[:1]
+
+
+def _own_addresses(settings: server_settings.Settings) -> frozenset[bytes]:
+    listening = {listener.address.ip for listener in settings.listeners} - set(_WILDCARDS)
+    external = {*settings.external.values(), *settings.external_by_default}
+    return interface_addresses() | listening | external | set(settings.relay_ips)
+
+
+def _own_address_watch(
+    state: State, settings: server_settings.Settings, log: FilteringBoundLogger
+) -> Callable[[], None]:
+    """A chore that keeps the peer rules true while the machine's addresses come and go."""
+
+    def refresh() -> None:
+        own = _own_addresses(settings)
+        if own != state.peer_rules.own:
+            state.peer_rules = state.peer_rules.with_own(own)
+            log.info("this machine's addresses have changed", count=len(own))
+
+    return refresh
+
+
+def _greet(
+    configuration: Configuration,
+    secrets: tuple[str, ...],
+    addresses: RelayAddresses,
+    listeners: tuple[server_settings.Listener, ...],
+) -> None:
+    """The iceServers JSON on stdout, ready to paste; the only place that shows a credential."""
+    credential = None
+    if secrets:
+        username = f"{int(time.time()) + GREETING_LIFETIME}{configuration.rest_separator}ferryman"
+        credential = (username, password_for(username, secrets[0]))
+    host = addresses.advertised(_greeting_ip(listeners))
+    print(json.dumps(ice_servers(host, listeners, credential), indent=2), flush=True)
+
+
+def _greeting_ip(listeners: tuple[server_settings.Listener, ...]) -> bytes:
+    for listener in listeners:
+        if listener.address.ip not in _WILDCARDS:
+            return listener.address.ip
+    return (
+        primary_address(Family.IPV4)
+        or primary_address(Family.IPV6)
+        or loopback_address(Family.IPV4)
+    )

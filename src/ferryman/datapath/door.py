@@ -1,0 +1,155 @@
+"""The door to the native datapath: the engine's words in, what the datapath has to tell out.
+
+Translation only: values become the plain tuples that cross into Rust, and back. Knows no decision.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeAlias
+
+from ferryman.engine.changes import (
+    BindChannel,
+    Change,
+    CloseAllocation,
+    ExtendAllocation,
+    OpenAllocation,
+    Permit,
+    Reply,
+    Usage,
+)
+from ferryman.engine.five_tuple import FiveTuple, Transport
+from ferryman.wire.address import Address
+
+RawFiveTuple: TypeAlias = tuple[int, bytes, int, bytes, int, int]
+Command: TypeAlias = tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request that only the engine can answer."""
+
+    five_tuple: FiveTuple
+    packet: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """An allocation is closed, its relay socket too; `usage` is what it carried."""
+
+    allocation: int
+    usage: Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Disconnected:
+    """A client's TCP connection is gone."""
+
+    five_tuple: FiveTuple
+
+
+@dataclass(frozen=True, slots=True)
+class Noticed:
+    """Something that the operator should know."""
+
+    text: str
+
+
+Event: TypeAlias = Asked | Ended | Disconnected | Noticed
+
+
+class Native(Protocol):
+    """What the door needs of the native side (see `_native.pyi`); the fake offers it too."""
+
+    def apply(self, commands: list[Command]) -> None: ...
+    def drain(self, limit: int = 64) -> list[tuple[Any, ...]]: ...
+
+
+def pack_five_tuple(five_tuple: FiveTuple) -> RawFiveTuple:
+    transport, client, server, socket = five_tuple
+    return (int(transport), client.ip, client.port, server.ip, server.port, socket)
+
+
+def unpack_five_tuple(raw: RawFiveTuple) -> FiveTuple:
+    transport, client_ip, client_port, server_ip, server_port, socket = raw
+    return FiveTuple(
+        _TRANSPORTS[transport],
+        Address(client_ip, client_port),
+        Address(server_ip, server_port),
+        socket,
+    )
+
+
+def apply(native: Native, changes: Sequence[Change]) -> None:
+    """Hand the changes over, in order; returns before they have happened."""
+    if changes:
+        native.apply([_COMMANDS[type(change)](change) for change in changes])
+
+
+def drain(native: Native, limit: int) -> list[Event]:
+    """At most `limit` events, oldest first."""
+    return [_EVENTS[raw[0]](raw) for raw in native.drain(limit)]
+
+
+_TRANSPORTS = {int(transport): transport for transport in Transport}
+
+
+def _reply(change: Reply) -> Command:
+    return (0, pack_five_tuple(change.five_tuple), change.message)
+
+
+def _open(change: OpenAllocation) -> Command:
+    return (
+        1,
+        change.allocation,
+        pack_five_tuple(change.five_tuple),
+        change.bound.ip,
+        change.bound.port,
+        change.advertised.ip,
+        change.advertised.port,
+        change.expires_at,
+    )
+
+
+def _extend(change: ExtendAllocation) -> Command:
+    return (2, change.allocation, change.expires_at)
+
+
+def _close(change: CloseAllocation) -> Command:
+    return (3, change.allocation)
+
+
+def _permit(change: Permit) -> Command:
+    return (4, change.allocation, change.peer_ip, change.relayed_only, change.expires_at)
+
+
+def _bind_channel(change: BindChannel) -> Command:
+    peer_ip, peer_port = change.peer
+    return (
+        5,
+        change.allocation,
+        change.number,
+        peer_ip,
+        peer_port,
+        change.relayed_only,
+        change.expires_at,
+    )
+
+
+_COMMANDS: dict[type, Callable[[Any], Command]] = {
+    Reply: _reply,
+    OpenAllocation: _open,
+    ExtendAllocation: _extend,
+    CloseAllocation: _close,
+    Permit: _permit,
+    BindChannel: _bind_channel,
+}
+
+
+_EVENTS: tuple[Callable[[tuple[Any, ...]], Event], ...] = (
+    lambda raw: Asked(unpack_five_tuple(raw[1]), raw[2]),
+    lambda raw: Ended(raw[1], Usage(*raw[2:])),
+    lambda raw: Disconnected(unpack_five_tuple(raw[1])),
+    lambda raw: Noticed(raw[1]),
+)

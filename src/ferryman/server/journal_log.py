@@ -1,0 +1,140 @@
+"""The journal written down: one line an entry, always with the client's address.
+
+A reader of the journal; it vetoes nothing. Knows how entries read, not where lines go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+
+from ferryman.engine.five_tuple import FiveTuple
+from ferryman.engine.journal import (
+    Challenged,
+    ChannelBound,
+    Closed,
+    Entry,
+    Opened,
+    Permitted,
+    Refreshed,
+    RefusedRequest,
+)
+from ferryman.engine.settings import SECOND
+from ferryman.wire.registry import Method
+
+REFUSALS_PER_SECOND = 50
+"""Lines that strangers can cause in a second; the rest are counted and reported in one line."""
+
+
+class JournalLog:
+    """Writes entries to a structlog logger."""
+
+    def __init__(self, log: structlog.typing.FilteringBoundLogger) -> None:
+        self._log = log
+        self._second = 0
+        self._in_second = 0
+        self._suppressed = 0
+        self._writers: dict[type, Callable[[Any], None]] = {
+            Challenged: self._challenged,
+            RefusedRequest: self._refused,
+            Opened: self._opened,
+            Refreshed: self._refreshed,
+            Permitted: self._permitted,
+            ChannelBound: self._channel_bound,
+            Closed: self._closed,
+        }
+
+    def write(self, entries: list[Entry], *, now: int) -> None:
+        """Write the entries down; `now` in nanoseconds paces the lines that strangers cause."""
+        if now // SECOND != self._second:
+            self._new_second(now // SECOND)
+        for entry in entries:
+            self._writers[type(entry)](entry)
+
+    def _new_second(self, second: int) -> None:
+        if self._suppressed:
+            self._log.warning("refusals not logged one by one", count=self._suppressed)
+        self._second = second
+        self._in_second = 0
+        self._suppressed = 0
+
+    def _challenged(self, entry: Challenged) -> None:
+        self._log.debug(
+            "challenged",
+            **_client(entry.five_tuple),
+            method=_method(entry.method),
+            code=entry.refusal.code,
+            reason=entry.refusal.value.meaning,
+        )
+
+    def _refused(self, entry: RefusedRequest) -> None:
+        self._in_second += 1
+        if self._in_second > REFUSALS_PER_SECOND:
+            self._suppressed += 1
+            return
+        rule = entry.refusal.value
+        self._log.warning(
+            "refused",
+            **_client(entry.five_tuple),
+            user=entry.username,
+            method=_method(entry.method),
+            code=rule.code,
+            reason=entry.detail or rule.meaning,
+            clause=rule.clause,
+        )
+
+    def _opened(self, entry: Opened) -> None:
+        self._log.info(
+            "allocation opened",
+            **_allocation(entry),
+            relayed=str(entry.relayed),
+            lifetime=entry.lifetime,
+        )
+
+    def _refreshed(self, entry: Refreshed) -> None:
+        self._log.debug("allocation refreshed", **_allocation(entry), lifetime=entry.lifetime)
+
+    def _permitted(self, entry: Permitted) -> None:
+        peers = ",".join(peer.host for peer in entry.peers)
+        self._log.debug("permission installed", **_allocation(entry), peers=peers)
+
+    def _channel_bound(self, entry: ChannelBound) -> None:
+        self._log.debug(
+            "channel bound",
+            **_allocation(entry),
+            channel=f"0x{entry.number:04X}",
+            peer=str(entry.peer),
+        )
+
+    def _closed(self, entry: Closed) -> None:
+        usage = entry.usage
+        self._log.info(
+            "allocation closed",
+            **_allocation(entry),
+            relayed=str(entry.relayed),
+            why=entry.ending.value,
+            seconds=entry.seconds,
+            sent_packets=usage.sent_packets,
+            sent_bytes=usage.sent_bytes,
+            received_packets=usage.received_packets,
+            received_bytes=usage.received_bytes,
+            dropped_packets=usage.dropped_packets,
+        )
+
+
+def _client(five_tuple: FiveTuple) -> dict[str, str]:
+    return {"client": str(five_tuple.client), "transport": five_tuple.transport.name.lower()}
+
+
+def _allocation(entry: Opened | Refreshed | Permitted | ChannelBound | Closed) -> dict[str, Any]:
+    return {
+        **_client(entry.five_tuple),
+        "allocation": entry.allocation,
+        "user": entry.username,
+    }
+
+
+def _method(number: int) -> str:
+    return Method(number).name.lower()

@@ -1,0 +1,59 @@
+"""One line per event on stderr, readable or JSON (structlog does the work).
+
+Whatever a client put into a name, a record stays one line: anything but plain characters is
+escaped as JSON escapes it.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import sys
+from enum import Enum
+from typing import TextIO
+
+import structlog
+from structlog.typing import EventDict, FilteringBoundLogger, WrappedLogger
+
+_PLAIN = re.compile(r"[A-Za-z0-9_.:,/@+\[\]=-]+")
+
+
+class Format(Enum):
+    TEXT = "text"
+    JSON = "json"
+
+
+def make_log(
+    style: Format, level: int = logging.INFO, stream: TextIO | None = None
+) -> FilteringBoundLogger:
+    """A logger that writes to `stream` (stderr); entries under `level` cost nearly nothing."""
+    stamp = structlog.processors.TimeStamper(fmt="iso", utc=True)
+    last = _text if style is Format.TEXT else structlog.processors.JSONRenderer(ensure_ascii=True)
+    log: FilteringBoundLogger = structlog.wrap_logger(
+        structlog.PrintLogger(stream or sys.stderr),
+        processors=[
+            structlog.processors.add_log_level,
+            stamp,
+            structlog.processors.format_exc_info,
+            last,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        cache_logger_on_first_use=True,
+    )
+    return log
+
+
+def _text(_: WrappedLogger, __: str, event: EventDict) -> str:
+    head = f"{event.pop('timestamp')} {event.pop('level'):<7} {_safe(event.pop('event'))}"
+    return " ".join([head, *(f"{name}={_quoted(value)}" for name, value in event.items())])
+
+
+def _quoted(value: object) -> str:
+    text = str(value)
+    return text if _PLAIN.fullmatch(text) else json.dumps(text)
+
+
+def _safe(text: str) -> str:
+    """A sentence of ours: spaces may stay, the rest is escaped."""
+    return json.dumps(text)[1:-1]

@@ -1,0 +1,179 @@
+"""Relay sockets bound ahead of need, on ports that nobody can guess (RFC 8656 §7.2).
+
+Hands out `RelayLease`s and takes them back. Knows nothing of clients; binding is a callable.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable, Iterator
+from random import SystemRandom
+
+from ferryman.engine.refusals import Refusal
+from ferryman.engine.relay import RelayLease, RelayNeed
+from ferryman.server.relay_addresses import RelayAddresses
+from ferryman.wire.address import Address
+
+STOCK = 32
+"""Sockets kept bound ahead for each relay IP (fewer in a small range)."""
+
+TRIES = 64
+"""Ports tried for one lease before it is refused; other programs may sit in the range."""
+
+_random = SystemRandom()
+
+
+class PortRange:
+    """The free port numbers of one advertised IP; taking one at random costs the same always."""
+
+    def __init__(self, first: int, last: int) -> None:
+        self._free = list(range(first, last + 1))
+        self._place = {port: index for index, port in enumerate(self._free)}
+
+    def __len__(self) -> int:
+        return len(self._free)
+
+    def __contains__(self, port: int) -> bool:
+        return port in self._place
+
+    def any(self) -> int:
+        """A random free port, which stays free; the range must not be empty."""
+        return self._free[_random.randrange(len(self._free))]
+
+    def take(self, port: int) -> None:
+        index = self._place.pop(port)
+        last = self._free.pop()
+        if last != port:
+            self._free[index] = last
+            self._place[last] = index
+
+    def put_back(self, port: int) -> None:
+        if port not in self._place:
+            self._place[port] = len(self._free)
+            self._free.append(port)
+
+
+class RelayPorts:
+    """`bind` and `release` open and close one relay socket; `bind` raises OSError."""
+
+    def __init__(
+        self,
+        addresses: RelayAddresses,
+        first_port: int,
+        last_port: int,
+        bind: Callable[[Address], None],
+        release: Callable[[Address], None],
+    ) -> None:
+        self._addresses = addresses
+        self._first = first_port
+        self._last = last_port
+        self._bind = bind
+        self._release = release
+        self._ranges: dict[bytes, PortRange] = {}
+        self._stock: dict[bytes, dict[int, RelayLease]] = {}
+        self._taken_elsewhere: list[tuple[bytes, int]] = []
+
+    def lease(self, need: RelayNeed, local: Address) -> RelayLease | Refusal:
+        """A bound relay socket for a client that sent to `local`, or why there is none."""
+        relay_ip = self._addresses.relay_ip(need.family, local.ip)
+        if relay_ip is None:
+            return Refusal.UNSUPPORTED_FAMILY
+        if need.even:
+            return self._even(relay_ip, pair=need.pair) or Refusal.NO_PORT
+        stock = self._stock.setdefault(relay_ip, {})
+        if stock:
+            return stock.pop(next(iter(stock)))
+        return self._bind_any(relay_ip) or Refusal.NO_PORT
+
+    def give_back(self, lease: RelayLease) -> None:
+        """A lease that nobody took, its sockets still bound: back to the stock, or closed."""
+        for single in _singles(lease):
+            stock = self._stock.setdefault(single.bound.ip, {})
+            if len(stock) < 2 * STOCK:
+                stock[single.bound.port] = single
+            else:
+                self._release(single.bound)
+                self._put_back(single)
+
+    def closed(self, lease: RelayLease) -> None:
+        """The datapath has closed the lease's socket: the number is free again."""
+        self._put_back(lease)
+
+    def top_up(self) -> None:
+        """Bind ahead for every relay IP that has been asked for; try again what was taken."""
+        for relay_ip, port in self._taken_elsewhere:
+            self._range(relay_ip).put_back(port)
+        self._taken_elsewhere.clear()
+        target = min(STOCK, (self._last - self._first + 1) // 4)
+        for relay_ip, stock in self._stock.items():
+            while len(stock) < target:
+                lease = self._bind_any(relay_ip)
+                if lease is None:
+                    break
+                stock[lease.bound.port] = lease
+
+    def _range(self, relay_ip: bytes) -> PortRange:
+        """Ports are counted by advertised IP: two relay IPs behind one public IP share them."""
+        advertised = self._addresses.advertised(relay_ip)
+        found = self._ranges.get(advertised)
+        if found is None:
+            found = self._ranges[advertised] = PortRange(self._first, self._last)
+        return found
+
+    def _put_back(self, lease: RelayLease) -> None:
+        self._range(lease.bound.ip).put_back(lease.bound.port)
+
+    def _bind_any(self, relay_ip: bytes) -> RelayLease | None:
+        free = self._range(relay_ip)
+        for _ in range(TRIES):
+            if not len(free):
+                return None
+            lease = self._acquire(relay_ip, free.any())
+            if lease is not None:
+                return lease
+        return None
+
+    def _even(self, relay_ip: bytes, *, pair: bool) -> RelayLease | None:
+        """An even port and, for a pair, the next higher one with it (RFC 8656 §7.2)."""
+        for port in self._even_candidates(relay_ip):
+            lease = self._acquire(relay_ip, port)
+            if lease is None:
+                continue
+            if not pair:
+                return lease
+            higher = self._acquire(relay_ip, port + 1)
+            if higher is not None:
+                return RelayLease(lease.bound, lease.advertised, next_higher=higher)
+            self.give_back(lease)
+        return None
+
+    def _even_candidates(self, relay_ip: bytes) -> Iterator[int]:
+        if self._last - self._first < 2 * TRIES:
+            ports = list(range(self._first + self._first % 2, self._last + 1, 2))
+            _random.shuffle(ports)
+        else:
+            ports = [_random.randrange(self._first, self._last) & ~1 for _ in range(TRIES)]
+        return (port for port in ports if port >= self._first)
+
+    def _acquire(self, relay_ip: bytes, port: int) -> RelayLease | None:
+        """This very port: from the stock or bound now; None when it cannot be had."""
+        lease = self._stock.setdefault(relay_ip, {}).pop(port, None)
+        free = self._range(relay_ip)
+        if lease is not None or port not in free:
+            return lease
+        bound = Address(relay_ip, port)
+        try:
+            self._bind(bound)
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                free.take(port)
+                self._taken_elsewhere.append((relay_ip, port))
+            return None
+        free.take(port)
+        return RelayLease(bound, Address(self._addresses.advertised(relay_ip), port))
+
+
+def _singles(lease: RelayLease) -> tuple[RelayLease, ...]:
+    if lease.next_higher is None:
+        return (lease,)
+    return (RelayLease(lease.bound, lease.advertised), lease.next_higher)

@@ -1,0 +1,116 @@
+"""A running server: listeners open, the pump turning, until a signal ends it.
+
+Wires asyncio to the datapath's eventfd. Knows no protocol.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from structlog.typing import FilteringBoundLogger
+
+from ferryman.datapath import door
+from ferryman.engine.five_tuple import Transport
+from ferryman.server.pump import Pump
+from ferryman.server.settings import Listener
+from ferryman.wire.address import Address
+
+TICK_SECONDS = 1.0
+OWN_ADDRESSES_SECONDS = 10.0
+STOP_SECONDS = 1.0
+
+
+class ListenError(Exception):
+    """A listener could not be opened; the text says which and why."""
+
+
+class Datapath(door.Native, Protocol):
+    """What the service needs of the native datapath (see `_native.pyi`)."""
+
+    def listen_udp(self, ip: bytes, port: int) -> int: ...
+    def listen_tcp(self, ip: bytes, port: int) -> int: ...
+    def start(self) -> None: ...
+    def stop(self) -> None: ...
+    def fileno(self) -> int: ...
+
+
+def open_listeners(
+    datapath: Datapath, listeners: tuple[Listener, ...], log: FilteringBoundLogger
+) -> tuple[Listener, ...]:
+    """Open all of them, with the ports they really got; raises ListenError at the first failure."""
+    return tuple(_open(datapath, listener, log) for listener in listeners)
+
+
+def _open(datapath: Datapath, listener: Listener, log: FilteringBoundLogger) -> Listener:
+    transport, address = listener.transport, listener.address
+    listen = datapath.listen_udp if transport is Transport.UDP else datapath.listen_tcp
+    try:
+        port = listen(address.ip, address.port)
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        raise ListenError(f"cannot listen on {transport.name} {address}: {reason}") from error
+    opened = Listener(transport, Address(address.ip, port))
+    log.info("listening", transport=transport.name.lower(), address=str(opened.address))
+    return opened
+
+
+class Service:
+    """Runs the pump on the event loop until SIGTERM or SIGINT."""
+
+    def __init__(
+        self,
+        datapath: Datapath,
+        pump: Pump,
+        refresh_own_addresses: Callable[[], None],
+        log: FilteringBoundLogger,
+    ) -> None:
+        self._datapath = datapath
+        self._pump = pump
+        self._refresh_own_addresses = refresh_own_addresses
+        self._log = log
+        self._stopping = asyncio.Event()
+
+    async def run(self, ready: Callable[[], None]) -> None:
+        """Start, call `ready` once packets flow, and return when a signal has closed it all."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stopping.set)
+        self._datapath.start()
+        loop.add_reader(self._datapath.fileno(), self._pump.run_batch)
+        chores = [
+            asyncio.create_task(self._every(TICK_SECONDS, self._pump.tick)),
+            asyncio.create_task(self._every(OWN_ADDRESSES_SECONDS, self._refresh_own_addresses)),
+        ]
+        ready()
+        # A chore ends only by failing: then the server ends too, loudly, rather than half of it.
+        stopping = asyncio.create_task(self._stopping.wait())
+        done, _ = await asyncio.wait({stopping, *chores}, return_when=asyncio.FIRST_COMPLETED)
+        loop.remove_reader(self._datapath.fileno())
+        for chore in chores:
+            chore.cancel()
+        self._close()
+        for task in done:
+            task.result()
+
+    async def _every(self, seconds: float, chore: Callable[[], None]) -> None:
+        while True:
+            await asyncio.sleep(seconds)
+            chore()
+
+    def _close(self) -> None:
+        """Close every allocation, wait a moment for what each carried, then the sockets."""
+        self._log.info("stopping")
+        self._pump.close_all()
+        until = time.monotonic() + STOP_SECONDS
+        while self._pump.closing and time.monotonic() < until:
+            if not self._pump.run_batch():
+                time.sleep(0.005)
+        with contextlib.suppress(OSError):
+            self._datapath.stop()
+        self._log.info("stopped")

@@ -1,0 +1,31 @@
+"""What the server room needs to know: where to listen and which relayed addresses to give."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from ferryman.engine.five_tuple import Transport
+from ferryman.wire.address import Address
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """`address` may be a wildcard; port 0 lets the system choose."""
+
+    transport: Transport
+    address: Address
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """`relay_ips`: raw IPs to relay from; empty for the address that each client's packet was
+    sent to. `external`: relay IP to the public IP that it is known by; `external_by_default`: the
+    public IP of every other relay IP of its family, loopback excepted."""
+
+    listeners: tuple[Listener, ...]
+    relay_ips: tuple[bytes, ...] = ()
+    external: Mapping[bytes, bytes] = field(default_factory=dict)
+    external_by_default: tuple[bytes, ...] = ()
+    minimum_port: int = 49152
+    maximum_port: int = 65535

@@ -1,0 +1,101 @@
+"""The log: one line an event, whatever a client calls itself."""
+
+from __future__ import annotations
+
+import io
+import json
+
+import pytest
+
+from ferryman.engine.changes import Usage
+from ferryman.engine.five_tuple import FiveTuple, Transport
+from ferryman.engine.journal import (
+    Challenged,
+    ChannelBound,
+    Closed,
+    Ending,
+    Entry,
+    Opened,
+    Permitted,
+    Refreshed,
+    RefusedRequest,
+)
+from ferryman.engine.refusals import Refusal
+from ferryman.engine.settings import SECOND
+from ferryman.server.journal_log import REFUSALS_PER_SECOND, JournalLog
+from ferryman.server.log import Format, make_log
+from ferryman.wire.address import Address
+from ferryman.wire.registry import Method
+
+CLIENT = FiveTuple(Transport.UDP, Address.of("203.0.113.9", 4000), Address.of("192.0.2.1", 1), 1)
+PEER = Address.of("2001:db8::5", 9)
+NASTY = 'a\r\nb\x00c"d\\e %n\u2028\x1b[2J\x9b é'
+
+
+def entries(user: str) -> list[Entry]:
+    return [
+        Challenged(CLIENT, Method.ALLOCATE, Refusal.NO_INTEGRITY),
+        RefusedRequest(CLIENT, Method.ALLOCATE, user, Refusal.WRONG_PASSWORD, ""),
+        RefusedRequest(CLIENT, Method.CHANNEL_BIND, user, Refusal.FORBIDDEN_PEER, user),
+        Opened(CLIENT, 1, user, PEER, 600),
+        Refreshed(CLIENT, 1, user, 600),
+        Permitted(CLIENT, 1, user, (PEER,)),
+        ChannelBound(CLIENT, 1, user, 0x4000, PEER),
+        Closed(CLIENT, 1, user, PEER, Ending.EXPIRED, 600, Usage(1, 2, 3, 4, 5)),
+    ]
+
+
+def written(style: Format, journal: list[Entry], level: int = 10) -> list[str]:
+    stream = io.StringIO()
+    JournalLog(make_log(style, level, stream)).write(journal, now=SECOND)
+    return stream.getvalue().split("\n")[:-1]
+
+
+@pytest.mark.parametrize("style", Format)
+@pytest.mark.parametrize("user", ["alice", NASTY, "x" * 508])
+def test_every_entry_is_one_line_with_the_clients_address(style: Format, user: str) -> None:
+    lines = written(style, entries(user))
+    assert len(lines) == len(entries(user))
+    for line in lines:
+        assert "203.0.113.9:4000" in line
+        assert line.isascii()
+        assert line.isprintable()
+
+
+def test_json_lines_give_the_name_back_as_it_was() -> None:
+    lines = [json.loads(line) for line in written(Format.JSON, entries(NASTY))]
+    assert {line["user"] for line in lines if "user" in line} == {NASTY}
+    assert lines[-1]["sent_packets"] == 1
+    assert lines[-1]["why"] == "expired"
+
+
+def test_a_name_cannot_forge_another_field() -> None:
+    (line,) = written(Format.TEXT, [Opened(CLIENT, 1, "x code=0 why=ok", PEER, 600)])
+    assert 'user="x code=0 why=ok"' in line
+
+
+def test_a_refusal_names_the_rule_and_the_clause() -> None:
+    entry = RefusedRequest(
+        CLIENT, Method.CREATE_PERMISSION, "a", Refusal.FORBIDDEN_PEER, "10.0.0.1:1 refused by X"
+    )
+    (line,) = written(Format.TEXT, [entry])
+    assert 'reason="10.0.0.1:1 refused by X"' in line
+    assert "code=403" in line
+    assert "RFC 8656" in line
+
+
+def test_a_flood_of_refusals_is_counted_not_written() -> None:
+    stream = io.StringIO()
+    log = JournalLog(make_log(Format.TEXT, 10, stream))
+    refusal = RefusedRequest(CLIENT, Method.ALLOCATE, "a", Refusal.WRONG_PASSWORD, "")
+    log.write([refusal] * 1000, now=SECOND)
+    log.write([], now=2 * SECOND)
+    lines = stream.getvalue().splitlines()
+    assert len(lines) == REFUSALS_PER_SECOND + 1
+    assert f"count={1000 - REFUSALS_PER_SECOND}" in lines[-1]
+
+
+def test_the_first_challenge_is_not_news_unless_asked_for() -> None:
+    challenge: list[Entry] = [Challenged(CLIENT, Method.ALLOCATE, Refusal.NO_INTEGRITY)]
+    assert not written(Format.TEXT, challenge, level=20)
+    assert len(written(Format.TEXT, challenge, level=10)) == 1

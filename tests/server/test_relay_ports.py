@@ -1,0 +1,204 @@
+"""Relay ports: bound ahead, random, even when asked, and never lost."""
+
+from __future__ import annotations
+
+import errno
+
+import pytest
+
+from ferryman.engine.refusals import Refusal
+from ferryman.engine.relay import RelayLease, RelayNeed
+from ferryman.server.relay_addresses import RelayAddresses
+from ferryman.server.relay_ports import STOCK, RelayPorts
+from ferryman.server.settings import Settings
+from ferryman.wire.address import Address, Family
+
+LOCAL = Address.of("192.0.2.7", 3478)
+IPV4 = RelayNeed(Family.IPV4)
+EVEN = RelayNeed(Family.IPV4, even=True)
+PAIR = RelayNeed(Family.IPV4, even=True, pair=True)
+
+
+class Sockets:
+    """Bookkeeping in place of the kernel: which addresses are bound, which others occupy."""
+
+    def __init__(self, occupied: set[int] | None = None, error: int = errno.EADDRINUSE) -> None:
+        self.bound: set[Address] = set()
+        self.occupied = occupied or set()
+        self.error = error
+
+    def bind(self, address: Address) -> None:
+        if address.port in self.occupied:
+            raise OSError(self.error, "refused")
+        assert address not in self.bound
+        self.bound.add(address)
+
+    def release(self, address: Address) -> None:
+        self.bound.remove(address)
+
+
+def make(sockets: Sockets, first: int, last: int, **settings: object) -> RelayPorts:
+    addresses = RelayAddresses(Settings(listeners=(), **settings))  # type: ignore[arg-type]
+    return RelayPorts(addresses, first, last, sockets.bind, sockets.release)
+
+
+def taken(ports: RelayPorts, need: RelayNeed = IPV4) -> RelayLease:
+    lease = ports.lease(need, LOCAL)
+    assert isinstance(lease, RelayLease)
+    return lease
+
+
+def test_every_port_of_the_range_is_given_once_and_then_none() -> None:
+    ports = make(Sockets(), 50_000, 50_099)
+    given = {taken(ports).bound.port for _ in range(100)}
+    assert given == set(range(50_000, 50_100))
+    assert ports.lease(IPV4, LOCAL) is Refusal.NO_PORT
+
+
+def test_a_closed_port_can_be_given_again() -> None:
+    sockets = Sockets()
+    ports = make(sockets, 50_000, 50_000)
+    lease = taken(ports)
+    assert ports.lease(IPV4, LOCAL) is Refusal.NO_PORT
+    sockets.release(lease.bound)
+    ports.closed(lease)
+    assert taken(ports) == lease
+
+
+def test_ports_come_in_no_order() -> None:
+    ports = make(Sockets(), 49_152, 65_535)
+    given = [taken(ports).bound.port for _ in range(50)]
+    assert given != sorted(given)
+    assert len({port // 1024 for port in given}) > 5
+
+
+def test_a_port_that_another_program_holds_is_passed_over_and_tried_again_later() -> None:
+    sockets = Sockets(occupied={50_000, 50_001, 50_002})
+    ports = make(sockets, 50_000, 50_003)
+    assert taken(ports).bound.port == 50_003
+    assert ports.lease(IPV4, LOCAL) is Refusal.NO_PORT
+    sockets.occupied.clear()
+    ports.top_up()
+    assert taken(ports).bound.port in (50_000, 50_001, 50_002)
+
+
+@pytest.mark.parametrize("error", [errno.EMFILE, errno.EADDRNOTAVAIL])
+def test_another_failure_to_bind_is_no_port_and_loses_none(error: int) -> None:
+    sockets = Sockets(occupied={50_000}, error=error)
+    ports = make(sockets, 50_000, 50_000)
+    assert ports.lease(IPV4, LOCAL) is Refusal.NO_PORT
+    sockets.occupied.clear()
+    assert taken(ports).bound.port == 50_000
+
+
+def test_an_even_port_is_even_also_when_the_stock_holds_them_all() -> None:
+    ports = make(Sockets(), 50_001, 50_006)
+    for lease in [taken(ports) for _ in range(6)]:
+        ports.give_back(lease)
+    given = {taken(ports, EVEN).bound.port for _ in range(3)}
+    assert given == {50_002, 50_004, 50_006}
+    assert ports.lease(EVEN, LOCAL) is Refusal.NO_PORT
+
+
+def test_a_pair_is_an_even_port_and_the_next_one() -> None:
+    ports = make(Sockets(), 50_000, 50_007)
+    for _ in range(4):
+        lease = taken(ports, PAIR)
+        assert lease.next_higher is not None
+        assert lease.bound.port % 2 == 0
+        assert lease.next_higher.bound.port == lease.bound.port + 1
+    assert ports.lease(IPV4, LOCAL) is Refusal.NO_PORT
+
+
+def test_half_a_pair_is_not_lost() -> None:
+    sockets = Sockets(occupied={50_001})
+    ports = make(sockets, 50_000, 50_001)
+    assert ports.lease(PAIR, LOCAL) is Refusal.NO_PORT
+    assert taken(ports).bound.port == 50_000
+
+
+def test_a_pair_in_a_large_range_is_found_quickly() -> None:
+    ports = make(Sockets(), 49_152, 65_535)
+    assert taken(ports, PAIR).next_higher is not None
+
+
+def test_a_lease_that_nobody_took_stays_bound_for_the_next() -> None:
+    sockets = Sockets()
+    ports = make(sockets, 50_000, 50_000)
+    lease = taken(ports)
+    ports.give_back(lease)
+    assert lease.bound in sockets.bound
+    assert taken(ports) == lease
+
+
+def test_a_large_stock_is_closed_rather_than_kept() -> None:
+    sockets = Sockets()
+    ports = make(sockets, 50_000, 50_999)
+    for lease in [taken(ports) for _ in range(200)]:
+        ports.give_back(lease)
+    assert len(sockets.bound) == 2 * STOCK
+    assert len({taken(ports).bound for _ in range(1000)}) == 1000
+
+
+def test_topping_up_binds_ahead_of_need_for_addresses_in_use() -> None:
+    sockets = Sockets()
+    ports = make(sockets, 50_000, 50_999)
+    ports.top_up()
+    assert not sockets.bound
+    taken(ports)
+    ports.top_up()
+    assert len(sockets.bound) == 1 + STOCK
+
+
+def test_a_small_range_is_not_all_bound_ahead() -> None:
+    sockets = Sockets()
+    ports = make(sockets, 50_000, 50_007)
+    taken(ports)
+    ports.top_up()
+    assert len(sockets.bound) == 1 + 2
+
+
+def raw(host: str) -> bytes:
+    return Address.of(host, 0).ip
+
+
+def test_two_relay_ips_behind_one_public_ip_never_share_a_port() -> None:
+    ports = make(
+        Sockets(),
+        50_000,
+        50_009,
+        relay_ips=(raw("10.0.0.1"), raw("10.0.0.2")),
+        external_by_default=(raw("8.8.8.8"),),
+    )
+    given = [taken(ports) for _ in range(10)]
+    assert len({lease.advertised for lease in given}) == 10
+    assert {lease.bound.ip for lease in given} == {raw("10.0.0.1"), raw("10.0.0.2")}
+
+
+def test_a_pair_form_of_external_ip_maps_its_own_address_only() -> None:
+    addresses = RelayAddresses(Settings(listeners=(), external={raw("10.0.0.1"): raw("8.8.8.8")}))
+    assert addresses.advertised(raw("10.0.0.1")) == raw("8.8.8.8")
+    assert addresses.advertised(raw("10.0.0.2")) == raw("10.0.0.2")
+
+
+def test_a_bare_external_ip_leaves_loopback_and_the_other_family_alone() -> None:
+    addresses = RelayAddresses(Settings(listeners=(), external_by_default=(raw("8.8.8.8"),)))
+    assert addresses.advertised(raw("10.0.0.1")) == raw("8.8.8.8")
+    assert addresses.advertised(raw("127.0.0.1")) == raw("127.0.0.1")
+    assert addresses.advertised(raw("2001:db8::1")) == raw("2001:db8::1")
+
+
+def test_the_relayed_address_is_where_the_client_sent_to() -> None:
+    assert taken(make(Sockets(), 50_000, 50_009)).bound.ip == LOCAL.ip
+
+
+def test_a_configured_relay_ip_wins_and_its_missing_family_is_440() -> None:
+    ports = make(Sockets(), 50_000, 50_009, relay_ips=(raw("10.0.0.1"),))
+    assert taken(ports).bound.ip == raw("10.0.0.1")
+    assert ports.lease(RelayNeed(Family.IPV6), LOCAL) is Refusal.UNSUPPORTED_FAMILY
+
+
+def test_a_loopback_client_gets_loopback_of_the_other_family() -> None:
+    addresses = RelayAddresses(Settings(listeners=()))
+    assert addresses.relay_ip(Family.IPV6, raw("127.0.0.1")) == raw("::1")
+    assert addresses.relay_ip(Family.IPV4, raw("::1")) == raw("127.0.0.1")
