@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ferryman.engine.answered import Answered
 from ferryman.engine.changes import Reply
+from ferryman.engine.ending import expire
 from ferryman.engine.five_tuple import FiveTuple, Transport
 from ferryman.engine.refusals import Refusal
 from ferryman.engine.settings import SECOND
@@ -70,6 +71,19 @@ def test_answers_are_forgotten_after_the_window() -> None:
     client.send(packet)
     desk.pass_seconds(40)
     assert client.send(packet).code == 437
+
+
+def test_forgotten_answers_take_no_memory() -> None:
+    desk = Desk()
+    client = desk.client()
+    client.allocate()
+    assert len(desk.state.answered) == 1
+    desk.pass_seconds(39.9)
+    expire(desk.state, now=desk.now)
+    assert len(desk.state.answered) == 1
+    desk.pass_seconds(0.1)
+    expire(desk.state, now=desk.now)
+    assert len(desk.state.answered) == 0
 
 
 def test_over_tcp_nothing_is_remembered() -> None:

@@ -208,6 +208,13 @@ def test_message_integrity_of_another_length_never_verifies(length: int) -> None
     assert not message.verifies(KEY)
 
 
+def test_an_integrity_too_short_at_the_very_end_of_the_longest_message_never_verifies() -> None:
+    # With its full 20 bytes the message would be longer than its length field can say.
+    filling = attribute(Attribute.SOFTWARE, bytes(0xFFFC - 8))
+    message = decode_untrusted(packet(filling, attribute(Attribute.MESSAGE_INTEGRITY, b"")))
+    assert not message.verifies(KEY)
+
+
 def test_a_message_made_by_hand_never_verifies() -> None:
     value = message_integrity(KEY, packet())
     attributes = ((int(Attribute.MESSAGE_INTEGRITY), value),)

@@ -40,6 +40,17 @@ def sends(message: Message) -> tuple[Address, bytes] | None:
     return (address, payload) if address.port else None
 
 
+@pytest.mark.parametrize("name", ["messages", "streams", "rfc5769"])
+def test_no_two_vectors_have_one_name(name: str) -> None:
+    names = [name_of(row) for row in rows(name)]
+    assert len(names) == len(set(names))
+
+
+def test_every_verdict_is_one_that_the_tests_below_look_for() -> None:
+    verdicts = {row["verdict"] for row in rows("messages")}
+    assert verdicts == {"binding", "request", "send", "channel_data", "malformed", "ignored"}
+
+
 @pytest.mark.parametrize("row", rows("messages", "binding"), ids=name_of)
 def test_binding_requests_are_read(row: dict[str, Any]) -> None:
     message = decode_untrusted(packet_of(row))

@@ -14,14 +14,18 @@ CAPACITY = 16_384
 
 
 class Answered:
-    """The last answers by 5-tuple and request bytes; the oldest go first."""
+    """The last answers by 5-tuple and request; the oldest go first.
+
+    A request is known by the hash of its octets, 64 bits under a key that changes with every
+    process: a large request then costs no more memory than a small one.
+    """
 
     def __init__(self, capacity: int = CAPACITY) -> None:
         self._capacity = capacity
-        self._answers: dict[tuple[FiveTuple, bytes], tuple[int, bytes]] = {}
+        self._answers: dict[tuple[FiveTuple, int], tuple[int, bytes]] = {}
 
     def remember(self, client: FiveTuple, packet: bytes, answer: bytes, *, now: int) -> None:
-        key = (client, packet)
+        key = (client, hash(packet))
         self._answers.pop(key, None)
         self._answers[key] = (now + RETRANSMISSION_WINDOW, answer)
         if len(self._answers) > self._capacity:
@@ -29,15 +33,16 @@ class Answered:
 
     def answer_to(self, client: FiveTuple, packet: bytes, *, now: int) -> bytes | None:
         """The bytes sent before, if this very packet came from this client a moment ago."""
-        found = self._answers.get((client, packet))
+        found = self._answers.get((client, hash(packet)))
         return found[1] if found is not None and now < found[0] else None
 
     def expire(self, *, now: int) -> None:
         """Forget what no client retransmits any more; entries lie in order of time."""
-        for key, (until, _) in list(self._answers.items()):
-            if now < until:
+        while self._answers:
+            oldest = next(iter(self._answers))
+            if now < self._answers[oldest][0]:
                 return
-            del self._answers[key]
+            del self._answers[oldest]
 
     def __len__(self) -> int:
         return len(self._answers)

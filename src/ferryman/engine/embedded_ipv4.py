@@ -51,4 +51,6 @@ def _translated(ip: bytes) -> list[bytes]:
         (ip[9:13], ip[13:]),
         (ip[12:16], b""),
     )
-    return [ipv4 for ipv4, suffix in forms if not any(suffix)]
+    found = [ipv4 for ipv4, suffix in forms if not any(suffix)]
+    # A short prefix leaves zeros where a longer one would have its IPv4 address.
+    return [ipv4 for ipv4 in found if any(ipv4)] or found

@@ -28,6 +28,7 @@ def expire(state: State, *, now: int) -> Outcome:
     for allocation in state.allocations.expired(now=now):
         close(state, allocation, Ending.EXPIRED, outcome, now=now)
     outcome.freed.extend(state.reservations.expire(now=now))
+    state.answered.expire(now=now)
     return outcome
 
 

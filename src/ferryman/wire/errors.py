@@ -6,7 +6,7 @@ Does not know what the reader does about it: drop, refuse or close.
 from __future__ import annotations
 
 
-class Malformed(Exception):  # noqa: N818  it names the bytes, not a failure of ours
+class Malformed(Exception):
     """The bytes lie: they are not what their own header says, or not this protocol at all.
 
     The text says which rule they break and never repeats their content.

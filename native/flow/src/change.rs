@@ -1,0 +1,108 @@
+//! The words that change the table, and what came of each. Spoken by the engine, obeyed here.
+
+use std::net::{IpAddr, SocketAddr};
+
+use crate::{FiveTuple, Slot};
+
+/// One change to the table. Applied in the order in which the engine made them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Make `bound` the relayed address of a client; peers know it as `advertised`.
+    Open {
+        /// The engine's number for the allocation; never used twice.
+        allocation: u64,
+        /// Whose allocation it is.
+        five_tuple: FiveTuple,
+        /// The address of the relay socket.
+        bound: SocketAddr,
+        /// `bound`, or the external address that stands for it.
+        advertised: SocketAddr,
+        /// The instant from which the allocation is dead, ns.
+        expires_at: u64,
+    },
+    /// Move the end of an allocation, either way.
+    Extend {
+        /// Which one.
+        allocation: u64,
+        /// The instant from which the allocation is dead, ns.
+        expires_at: u64,
+    },
+    /// Forget an allocation and all its flows.
+    Close {
+        /// Which one.
+        allocation: u64,
+    },
+    /// Install or refresh a permission (RFC 8656 §9); the same IP overwrites.
+    Permit {
+        /// Whose permission it is.
+        allocation: u64,
+        /// The peer's IP; ignored unless of the relayed address's family.
+        peer_ip: IpAddr,
+        /// The IP is the server's own: only live relayed addresses on it may be reached.
+        relayed_only: bool,
+        /// The instant from which the permission is dead, ns.
+        expires_at: u64,
+    },
+    /// Bind or refresh a channel (RFC 8656 §12). One number has one peer and the other way
+    /// round: what either was bound to before is gone.
+    BindChannel {
+        /// Whose channel it is.
+        allocation: u64,
+        /// The channel number.
+        number: u16,
+        /// The peer; ignored unless of the relayed address's family.
+        peer: SocketAddr,
+        /// As in `Permit`.
+        relayed_only: bool,
+        /// The instant from which the binding is dead, ns.
+        expires_at: u64,
+    },
+}
+
+/// What came of a `Change`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Applied {
+    /// The allocation lives in this slot until `Closed` names it.
+    Opened(Slot),
+    /// The allocation is gone; its slot may be given to another from now on.
+    Closed {
+        /// Where it lived.
+        slot: Slot,
+        /// What it carried.
+        usage: Usage,
+        /// Whose it was.
+        five_tuple: FiveTuple,
+    },
+    /// Nothing that the caller has to follow.
+    Done,
+    /// No such allocation (or, for `Open`, one of that number is there already): ignored.
+    Unknown,
+}
+
+/// What an allocation carried: payload packets and bytes, from the client and to it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Packets from the client that were forwarded to a peer.
+    pub sent_packets: u64,
+    /// Their payload bytes.
+    pub sent_bytes: u64,
+    /// Packets from peers that were forwarded to the client.
+    pub received_packets: u64,
+    /// Their payload bytes.
+    pub received_bytes: u64,
+    /// Packets from the client or to its relayed address that were dropped. A packet handed
+    /// over inside that its target does not permit is the sender's drop.
+    pub dropped_packets: u64,
+}
+
+impl Usage {
+    pub(crate) fn count_sent(&mut self, length: usize) {
+        self.sent_packets += 1;
+        self.sent_bytes += length as u64;
+    }
+
+    pub(crate) fn count_received(&mut self, length: usize) {
+        self.received_packets += 1;
+        self.received_bytes += length as u64;
+    }
+}

@@ -1,0 +1,40 @@
+//! The 5-tuple that names an allocation (RFC 8656 §3.2).
+
+use std::hash::{Hash, Hasher};
+use std::net::SocketAddr;
+
+use crate::endpoint::ip_number;
+
+/// Transport between client and server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Transport {
+    /// One packet is one message.
+    Udp,
+    /// A stream of messages, told apart by their lengths.
+    Tcp,
+}
+
+/// Client and server transport address and the transport between them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FiveTuple {
+    /// Transport between client and server.
+    pub transport: Transport,
+    /// Where the client's packets come from.
+    pub client: SocketAddr,
+    /// Where the client's packets were sent to.
+    pub server: SocketAddr,
+    /// The listener (UDP) or the connection (TCP); a connection's number is never used again.
+    pub socket: u64,
+}
+
+/// By hand, in few words, because every packet from a client is looked up by it.
+impl Hash for FiveTuple {
+    #[inline]
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let ports = u64::from(self.client.port()) << 16 | u64::from(self.server.port());
+        let transport = u64::from(self.transport == Transport::Tcp) << 32;
+        state.write_u128(ip_number(self.client.ip()));
+        state.write_u128(ip_number(self.server.ip()));
+        state.write_u128(u128::from(self.socket) << 64 | u128::from(ports | transport));
+    }
+}

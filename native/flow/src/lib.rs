@@ -1,0 +1,39 @@
+//! Flow tables and packet decisions of a TURN relay (RFC 8656), without sockets and without a
+//! clock of its own: `Change`s and packets in, verdicts out.
+//!
+//! Does not know: sockets, threads, keys, quotas, Python. `now` and every `expires_at` are
+//! CLOCK_MONOTONIC in nanoseconds and `now` must not run backwards; a flow with
+//! `expires_at <= now` is dead, deleted or not.
+//!
+//! Addresses are compared by IP and port alone. A `SocketAddrV6` that goes into a `Change` or a
+//! `FiveTuple` carries flow label 0, and scope 0 unless the caller always sets the same one.
+
+pub mod binding;
+pub mod stream;
+
+mod allocation;
+mod change;
+mod channel;
+mod endpoint;
+mod five_tuple;
+mod header;
+mod permission;
+mod reason;
+mod relayed;
+mod send;
+mod slots;
+mod stun;
+mod sweep;
+mod table;
+mod verdict;
+
+pub use change::{Applied, Change, Usage};
+pub use five_tuple::{FiveTuple, Transport};
+pub use header::{write_header, TransactionIds, HEADROOM, TAILROOM};
+pub use reason::Reason;
+pub use slots::Slot;
+pub use table::Table;
+pub use verdict::{Framing, FromClient, FromPeer};
+
+/// The longest request that is passed to the engine, in bytes; a longer one is dropped.
+pub const REQUEST_LIMIT: usize = 4096;

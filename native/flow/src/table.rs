@@ -1,0 +1,315 @@
+//! The flow table: every allocation with its permissions and channels, and the verdict on each
+//! packet (RFC 8656 §11, §12).
+
+use std::net::SocketAddr;
+use std::ops::Range;
+
+use hashbrown::HashMap;
+
+use crate::allocation::Allocation;
+use crate::channel::Channel;
+use crate::permission::Permission;
+use crate::relayed::RelayedAddresses;
+use crate::send;
+use crate::slots::{Slot, Slots};
+use crate::stun::{self, Class};
+use crate::{Applied, Change, FiveTuple, FromClient, FromPeer, Reason, Usage, REQUEST_LIMIT};
+
+/// UDP may carry padding behind ChannelData (RFC 8656 §12.5).
+const LONGEST_PADDING: usize = 3;
+
+/// The flow table.
+#[derive(Debug, Default)]
+pub struct Table {
+    slots: Slots,
+    by_number: HashMap<u64, Slot>,
+    by_client: HashMap<FiveTuple, Slot>,
+    relayed: RelayedAddresses,
+    /// The latest `now` that was seen: what is dead by it may be forgotten.
+    clock: u64,
+}
+
+impl Table {
+    /// An empty table.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Obeys one change.
+    pub fn apply(&mut self, change: Change) -> Applied {
+        match change {
+            Change::Open {
+                allocation,
+                five_tuple,
+                bound,
+                advertised,
+                expires_at,
+            } => self.open(Allocation::new(
+                allocation, five_tuple, bound, advertised, expires_at,
+            )),
+            Change::Close { allocation } => self.close(allocation),
+            Change::Extend {
+                allocation,
+                expires_at,
+            } => self.change(allocation, |allocation, _| {
+                allocation.expires_at = expires_at
+            }),
+            Change::Permit {
+                allocation,
+                peer_ip,
+                relayed_only,
+                expires_at,
+            } => {
+                let permission = Permission {
+                    relayed_only,
+                    expires_at,
+                };
+                self.change(allocation, |allocation, clock| {
+                    allocation.permit(peer_ip, permission, clock);
+                })
+            }
+            Change::BindChannel {
+                allocation,
+                number,
+                peer,
+                relayed_only,
+                expires_at,
+            } => {
+                let channel = Channel {
+                    number,
+                    peer,
+                    relayed_only,
+                    expires_at,
+                };
+                self.change(allocation, |allocation, clock| {
+                    allocation.bind(channel, clock)
+                })
+            }
+        }
+    }
+
+    fn open(&mut self, allocation: Allocation) -> Applied {
+        let number = allocation.number;
+        if self.by_number.contains_key(&number) {
+            return Applied::Unknown;
+        }
+        let (bound, advertised) = (allocation.bound, allocation.advertised);
+        let five_tuple = allocation.five_tuple;
+        let slot = self.slots.insert(allocation);
+        self.by_number.insert(number, slot);
+        self.by_client.insert(five_tuple, slot);
+        self.relayed.insert(bound, slot);
+        self.relayed.insert(advertised, slot);
+        Applied::Opened(slot)
+    }
+
+    fn close(&mut self, number: u64) -> Applied {
+        let Some(slot) = self.by_number.remove(&number) else {
+            return Applied::Unknown;
+        };
+        let Some(allocation) = self.slots.remove(slot) else {
+            return Applied::Unknown;
+        };
+        let five_tuple = allocation.five_tuple;
+        if self.by_client.get(&five_tuple) == Some(&slot) {
+            self.by_client.remove(&five_tuple);
+        }
+        self.relayed.remove(allocation.bound, slot);
+        self.relayed.remove(allocation.advertised, slot);
+        Applied::Closed {
+            slot,
+            usage: allocation.usage,
+            five_tuple,
+        }
+    }
+
+    fn change(&mut self, number: u64, change: impl FnOnce(&mut Allocation, u64)) -> Applied {
+        let slot = self.by_number.get(&number).copied();
+        match slot.and_then(|slot| self.slots.get_mut(slot)) {
+            Some(allocation) => {
+                change(allocation, self.clock);
+                Applied::Done
+            }
+            None => Applied::Unknown,
+        }
+    }
+
+    /// What is to be done with a packet (over TCP: one frame) that a client sent.
+    pub fn from_client(&mut self, five_tuple: &FiveTuple, packet: &[u8], now: u64) -> FromClient {
+        self.clock = self.clock.max(now);
+        let verdict = match packet.first() {
+            Some(0x00..=0x3F) => self.stun(five_tuple, packet, now),
+            Some(0x40..=0x7F) => self.channel_data(five_tuple, packet, now),
+            _ => Err(Reason::NotTurn),
+        };
+        verdict.unwrap_or_else(|reason| self.dropped(five_tuple, reason))
+    }
+
+    fn dropped(&mut self, five_tuple: &FiveTuple, reason: Reason) -> FromClient {
+        let slot = self.by_client.get(five_tuple).copied();
+        if let Some(allocation) = slot.and_then(|slot| self.slots.get_mut(slot)) {
+            allocation.usage.dropped_packets += 1;
+        }
+        FromClient::Drop(reason)
+    }
+
+    fn stun(&mut self, client: &FiveTuple, packet: &[u8], now: u64) -> Result<FromClient, Reason> {
+        let header = stun::header_untrusted(packet)?;
+        match (header.class, header.method) {
+            (Class::Request, _) if packet.len() > REQUEST_LIMIT => Err(Reason::TooLong),
+            (Class::Request, stun::BINDING) => Ok(FromClient::Answer),
+            (Class::Request, _) => Ok(FromClient::Ask),
+            (Class::Indication, stun::SEND) => self.send(client, packet, now),
+            _ => Err(Reason::Unexpected),
+        }
+    }
+
+    fn send(&mut self, client: &FiveTuple, packet: &[u8], now: u64) -> Result<FromClient, Reason> {
+        let (slot, allocation) = self.live(client, now)?;
+        let wanted = send::read_untrusted(packet)?;
+        let permission = allocation.permission(wanted.peer, now)?;
+        self.toward(
+            slot,
+            wanted.peer,
+            permission.relayed_only,
+            wanted.payload,
+            now,
+        )
+    }
+
+    fn channel_data(
+        &mut self,
+        client: &FiveTuple,
+        packet: &[u8],
+        now: u64,
+    ) -> Result<FromClient, Reason> {
+        let Some((&[n0, n1, l0, l1], rest)) = packet.split_first_chunk() else {
+            return Err(Reason::Malformed);
+        };
+        let length = usize::from(u16::from_be_bytes([l0, l1]));
+        if rest.len() < length || rest.len() > length + LONGEST_PADDING {
+            return Err(Reason::Malformed);
+        }
+        let (slot, allocation) = self.live(client, now)?;
+        let channel = allocation.channel(u16::from_be_bytes([n0, n1]), now)?;
+        self.toward(slot, channel.peer, channel.relayed_only, 4..4 + length, now)
+    }
+
+    fn live(&self, client: &FiveTuple, now: u64) -> Result<(Slot, &Allocation), Reason> {
+        let slot = *self.by_client.get(client).ok_or(Reason::NoAllocation)?;
+        match self.slots.get(slot) {
+            Some(allocation) if allocation.is_live(now) => Ok((slot, allocation)),
+            _ => Err(Reason::NoAllocation),
+        }
+    }
+
+    /// Where a permitted packet to `peer` goes: to the live allocation whose relayed address that
+    /// is, or out of the relay socket.
+    fn toward(
+        &mut self,
+        slot: Slot,
+        peer: SocketAddr,
+        relayed_only: bool,
+        payload: Range<usize>,
+        now: u64,
+    ) -> Result<FromClient, Reason> {
+        let verdict = match self.relayed.find(peer).filter(|to| self.is_live(*to, now)) {
+            Some(to) => self.hand_over(slot, to, payload.clone(), now)?,
+            None if relayed_only => return Err(Reason::OwnAddress),
+            None => FromClient::ToPeer {
+                slot,
+                peer,
+                payload: payload.clone(),
+            },
+        };
+        if let Some(allocation) = self.slots.get_mut(slot) {
+            allocation.usage.count_sent(payload.len());
+        }
+        Ok(verdict)
+    }
+
+    /// As if the packet had come to the relay socket of `to` from the sender's relayed address.
+    fn hand_over(
+        &mut self,
+        from: Slot,
+        to: Slot,
+        payload: Range<usize>,
+        now: u64,
+    ) -> Result<FromClient, Reason> {
+        let source = self.slots.get(from).ok_or(Reason::NoAllocation)?.advertised;
+        let target = self.slots.get_mut(to).ok_or(Reason::NoAllocation)?;
+        let framing = target.framing(source, payload.len(), now)?;
+        target.usage.count_received(payload.len());
+        Ok(FromClient::HandOver {
+            to,
+            source,
+            framing,
+            payload,
+        })
+    }
+
+    /// What is to be done with a packet of `length` payload bytes that came from `peer` to the
+    /// relay socket of `slot`.
+    pub fn from_peer(&mut self, slot: Slot, peer: SocketAddr, length: usize, now: u64) -> FromPeer {
+        self.clock = self.clock.max(now);
+        let Some(allocation) = self.slots.get_mut(slot) else {
+            return FromPeer::Drop(Reason::NoAllocation);
+        };
+        let framing = if allocation.is_live(now) {
+            allocation.framing(peer, length, now)
+        } else {
+            Err(Reason::NoAllocation)
+        };
+        match framing {
+            Ok(framing) => {
+                allocation.usage.count_received(length);
+                FromPeer::ToClient { framing }
+            }
+            Err(reason) => {
+                allocation.usage.dropped_packets += 1;
+                FromPeer::Drop(reason)
+            }
+        }
+    }
+
+    fn is_live(&self, slot: Slot, now: u64) -> bool {
+        self.slots
+            .get(slot)
+            .is_some_and(|allocation| allocation.is_live(now))
+    }
+
+    /// The slot of an allocation.
+    pub fn slot_of(&self, allocation: u64) -> Option<Slot> {
+        self.by_number.get(&allocation).copied()
+    }
+
+    /// The slot of a client's allocation, live or not.
+    pub fn slot_of_client(&self, five_tuple: &FiveTuple) -> Option<Slot> {
+        self.by_client.get(five_tuple).copied()
+    }
+
+    /// The engine's number of the allocation in a slot; `None` for an empty one.
+    pub fn allocation(&self, slot: Slot) -> Option<u64> {
+        Some(self.slots.get(slot)?.number)
+    }
+
+    /// Whose allocation lives in a slot; `None` for an empty one.
+    pub fn five_tuple(&self, slot: Slot) -> Option<&FiveTuple> {
+        Some(&self.slots.get(slot)?.five_tuple)
+    }
+
+    /// What the allocation in a slot has carried so far; `None` for an empty one.
+    pub fn usage(&self, slot: Slot) -> Option<Usage> {
+        Some(self.slots.get(slot)?.usage)
+    }
+
+    /// How many allocations the table holds, live or not.
+    pub fn len(&self) -> usize {
+        self.by_number.len()
+    }
+
+    /// Whether the table holds none.
+    pub fn is_empty(&self) -> bool {
+        self.by_number.is_empty()
+    }
+}

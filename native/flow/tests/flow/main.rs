@@ -1,0 +1,17 @@
+//! Tests of the flow crate, through its public words alone.
+
+#![allow(clippy::unwrap_used)]
+
+mod answers;
+mod from_client;
+mod from_peer;
+mod garbage;
+mod hand_over;
+mod headers;
+mod lifetimes;
+mod slots;
+mod speed;
+mod streams;
+mod usage;
+mod vectors;
+mod world;

@@ -1,0 +1,72 @@
+//! Addresses as Python passes them (IP bytes, port) to `std::net` and back.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use ferryman_flow::{FiveTuple, Transport};
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+
+const TCP: u8 = 6;
+const UDP: u8 = 17;
+
+/// Transport protocol number, client IP and port, server IP and port, socket.
+pub(crate) type RawFiveTuple<'py> = (u8, Bound<'py, PyBytes>, u16, Bound<'py, PyBytes>, u16, u64);
+
+/// An IP from its 4 or 16 bytes; ValueError for any other number of them.
+pub(crate) fn ip_of(octets: &[u8]) -> PyResult<IpAddr> {
+    if let Ok(octets) = <[u8; 4]>::try_from(octets) {
+        return Ok(IpAddr::V4(Ipv4Addr::from(octets)));
+    }
+    match <[u8; 16]>::try_from(octets) {
+        Ok(octets) => Ok(IpAddr::V6(Ipv6Addr::from(octets))),
+        Err(_) => Err(PyValueError::new_err("an IP has 4 or 16 bytes")),
+    }
+}
+
+/// A transport address from IP bytes and a port.
+pub(crate) fn address_of(octets: &[u8], port: u16) -> PyResult<SocketAddr> {
+    Ok(SocketAddr::new(ip_of(octets)?, port))
+}
+
+/// The 4 or 16 bytes of an IP.
+pub(crate) fn ip_bytes(py: Python<'_>, ip: IpAddr) -> Bound<'_, PyBytes> {
+    match ip {
+        IpAddr::V4(ip) => PyBytes::new(py, &ip.octets()),
+        IpAddr::V6(ip) => PyBytes::new(py, &ip.octets()),
+    }
+}
+
+/// A 5-tuple from Python; ValueError for a transport that is neither TCP nor UDP.
+pub(crate) fn five_tuple_of(raw: &RawFiveTuple<'_>) -> PyResult<FiveTuple> {
+    let (protocol, client_ip, client_port, server_ip, server_port, socket) = raw;
+    let transport = match *protocol {
+        TCP => Transport::Tcp,
+        UDP => Transport::Udp,
+        _ => return Err(PyValueError::new_err("a transport is 6 (TCP) or 17 (UDP)")),
+    };
+    Ok(FiveTuple {
+        transport,
+        client: address_of(client_ip.as_bytes(), *client_port)?,
+        server: address_of(server_ip.as_bytes(), *server_port)?,
+        socket: *socket,
+    })
+}
+
+/// A 5-tuple for Python.
+#[allow(dead_code)] // used by the datapath alone
+pub(crate) fn raw_five_tuple<'py>(py: Python<'py>, five_tuple: &FiveTuple) -> RawFiveTuple<'py> {
+    let protocol = match five_tuple.transport {
+        Transport::Tcp => TCP,
+        Transport::Udp => UDP,
+    };
+    let (client, server) = (five_tuple.client, five_tuple.server);
+    (
+        protocol,
+        ip_bytes(py, client.ip()),
+        client.port(),
+        ip_bytes(py, server.ip()),
+        server.port(),
+        five_tuple.socket,
+    )
+}

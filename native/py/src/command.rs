@@ -1,0 +1,93 @@
+//! Commands as Python passes them: a tuple whose first item says which.
+
+use ferryman_flow::{Change, FiveTuple};
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyTuple};
+
+use crate::address::{address_of, five_tuple_of, ip_of, RawFiveTuple};
+
+type Octets<'py> = Bound<'py, PyBytes>;
+
+/// One command from Python.
+pub(crate) enum Command {
+    /// Send these bytes to a client.
+    Reply {
+        #[allow(dead_code)] // the bare table sends nothing
+        five_tuple: FiveTuple,
+        #[allow(dead_code)]
+        message: Vec<u8>,
+    },
+    /// Change the flow table.
+    Change(Change),
+}
+
+impl Command {
+    /// Reads a command; TypeError, ValueError or OverflowError for what is none.
+    pub(crate) fn of(raw: &Bound<'_, PyTuple>) -> PyResult<Self> {
+        match raw.get_item(0)?.extract::<u8>()? {
+            0 => reply(raw),
+            1 => open(raw).map(Command::Change),
+            2 => extend(raw).map(Command::Change),
+            3 => close(raw).map(Command::Change),
+            4 => permit(raw).map(Command::Change),
+            5 => bind_channel(raw).map(Command::Change),
+            _ => Err(PyValueError::new_err("no such command")),
+        }
+    }
+}
+
+fn reply(raw: &Bound<'_, PyTuple>) -> PyResult<Command> {
+    let (_, five_tuple, message): (u8, RawFiveTuple<'_>, Octets<'_>) = raw.extract()?;
+    Ok(Command::Reply {
+        five_tuple: five_tuple_of(&five_tuple)?,
+        message: message.as_bytes().to_vec(),
+    })
+}
+
+fn open(raw: &Bound<'_, PyTuple>) -> PyResult<Change> {
+    type Open<'py> = (u8, u64, RawFiveTuple<'py>, Octets<'py>, u16, Octets<'py>, u16, u64);
+    let (_, allocation, five_tuple, bound_ip, bound_port, ip, port, expires_at): Open<'_> =
+        raw.extract()?;
+    Ok(Change::Open {
+        allocation,
+        five_tuple: five_tuple_of(&five_tuple)?,
+        bound: address_of(bound_ip.as_bytes(), bound_port)?,
+        advertised: address_of(ip.as_bytes(), port)?,
+        expires_at,
+    })
+}
+
+fn extend(raw: &Bound<'_, PyTuple>) -> PyResult<Change> {
+    let (_, allocation, expires_at): (u8, u64, u64) = raw.extract()?;
+    Ok(Change::Extend { allocation, expires_at })
+}
+
+fn close(raw: &Bound<'_, PyTuple>) -> PyResult<Change> {
+    let (_, allocation): (u8, u64) = raw.extract()?;
+    Ok(Change::Close { allocation })
+}
+
+fn permit(raw: &Bound<'_, PyTuple>) -> PyResult<Change> {
+    type Permit<'py> = (u8, u64, Octets<'py>, bool, u64);
+    let (_, allocation, peer_ip, relayed_only, expires_at): Permit<'_> = raw.extract()?;
+    Ok(Change::Permit {
+        allocation,
+        peer_ip: ip_of(peer_ip.as_bytes())?,
+        relayed_only,
+        expires_at,
+    })
+}
+
+fn bind_channel(raw: &Bound<'_, PyTuple>) -> PyResult<Change> {
+    type BindChannel<'py> = (u8, u64, u16, Octets<'py>, u16, bool, u64);
+    let (_, allocation, number, ip, port, relayed_only, expires_at): BindChannel<'_> =
+        raw.extract()?;
+    Ok(Change::BindChannel {
+        allocation,
+        number,
+        peer: address_of(ip.as_bytes(), port)?,
+        relayed_only,
+        expires_at,
+    })
+}

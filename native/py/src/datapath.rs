@@ -1,0 +1,109 @@
+//! The `Datapath` class: the worker thread, its sockets, and what goes to and from it.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use ferryman_udp::{Command, Datapath as Native, Event, Settings};
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyTuple};
+
+use crate::address::{address_of, raw_five_tuple};
+use crate::command;
+
+/// The native datapath; see the stub for what each method promises.
+#[pyclass(frozen, module = "ferryman.datapath._native")]
+pub(crate) struct Datapath {
+    native: Native,
+}
+
+#[pymethods]
+impl Datapath {
+    #[new]
+    #[pyo3(signature = (*, fingerprint, queue_limit=4096, pending_connections=4096, connection_timeout=60.0))]
+    fn new(
+        fingerprint: bool,
+        queue_limit: usize,
+        pending_connections: usize,
+        connection_timeout: f64,
+    ) -> PyResult<Self> {
+        let connection_timeout = Duration::try_from_secs_f64(connection_timeout)
+            .map_err(|error| PyValueError::new_err(format!("connection_timeout: {error}")))?;
+        let settings =
+            Settings { fingerprint, queue_limit, pending_connections, connection_timeout };
+        Ok(Self { native: Native::new(&settings)? })
+    }
+
+    fn listen_udp(&self, ip: &[u8], port: u16) -> PyResult<u16> {
+        Ok(self.native.listen_udp(address_of(ip, port)?)?)
+    }
+
+    fn listen_tcp(&self, ip: &[u8], port: u16) -> PyResult<u16> {
+        Ok(self.native.listen_tcp(address_of(ip, port)?)?)
+    }
+
+    fn bind_relay(&self, ip: &[u8], port: u16) -> PyResult<()> {
+        Ok(self.native.bind_relay(address_of(ip, port)?)?)
+    }
+
+    fn release_relay(&self, ip: &[u8], port: u16) -> PyResult<()> {
+        self.native.release_relay(address_of(ip, port)?);
+        Ok(())
+    }
+
+    fn start(&self) -> PyResult<()> {
+        Ok(self.native.start()?)
+    }
+
+    fn fileno(&self) -> i32 {
+        self.native.fd()
+    }
+
+    #[pyo3(signature = (limit=64))]
+    fn drain<'py>(&self, py: Python<'py>, limit: usize) -> PyResult<Vec<Bound<'py, PyTuple>>> {
+        let events = self.native.drain(limit);
+        events.into_iter().map(|event| raw_event(py, event)).collect()
+    }
+
+    fn apply(&self, commands: Vec<Bound<'_, PyTuple>>) -> PyResult<()> {
+        let commands: Vec<_> = commands.iter().map(native_command).collect::<PyResult<_>>()?;
+        self.native.apply(commands);
+        Ok(())
+    }
+
+    fn counters(&self) -> HashMap<String, u64> {
+        self.native.counters().into_iter().collect()
+    }
+
+    fn stop(&self, py: Python<'_>) {
+        py.detach(|| self.native.stop());
+    }
+}
+
+fn native_command(raw: &Bound<'_, PyTuple>) -> PyResult<Command> {
+    Ok(match command::Command::of(raw)? {
+        command::Command::Reply { five_tuple, message } => Command::Reply { five_tuple, message },
+        command::Command::Change(change) => Command::Change(change),
+    })
+}
+
+fn raw_event(py: Python<'_>, event: Event) -> PyResult<Bound<'_, PyTuple>> {
+    match event {
+        Event::Request { five_tuple, message } => {
+            let five_tuple = raw_five_tuple(py, &five_tuple);
+            (0, five_tuple, PyBytes::new(py, &message)).into_pyobject(py)
+        }
+        Event::Closed { allocation, usage } => (
+            1,
+            allocation,
+            usage.sent_packets,
+            usage.sent_bytes,
+            usage.received_packets,
+            usage.received_bytes,
+            usage.dropped_packets,
+        )
+            .into_pyobject(py),
+        Event::Ended { five_tuple } => (2, raw_five_tuple(py, &five_tuple)).into_pyobject(py),
+        Event::Notice { text } => (3, text).into_pyobject(py),
+    }
+}

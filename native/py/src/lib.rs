@@ -1,0 +1,17 @@
+//! The Python binding: translation between Python values and the words of `ferryman-flow` and
+//! `ferryman-udp`. Decides nothing.
+
+mod address;
+mod command;
+mod datapath;
+mod table;
+
+use pyo3::prelude::*;
+
+#[pymodule]
+mod _native {
+    #[pymodule_export]
+    use super::datapath::Datapath;
+    #[pymodule_export]
+    use super::table::Table;
+}

@@ -1,0 +1,168 @@
+//! The flow table alone, for tests that hold it against its readable twin: the same commands, no
+//! sockets.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+
+use ferryman_flow::{
+    binding, write_header, Applied, Change, FiveTuple, Framing, FromClient, FromPeer, Reason, Slot,
+    TransactionIds, HEADROOM, TAILROOM,
+};
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyTuple};
+
+use crate::address::{address_of, five_tuple_of, ip_bytes, RawFiveTuple};
+use crate::command::Command;
+
+type Closed = (u64, u64, u64, u64, u64);
+
+/// The flow table with its verdicts as tuples: ("answer", bytes), ("ask",),
+/// ("peer", allocation, ip, port, payload), ("client", allocation, bytes as they would leave),
+/// ("drop", reason).
+#[pyclass(module = "ferryman.datapath._native")]
+pub(crate) struct Table {
+    table: ferryman_flow::Table,
+    by_bound: HashMap<SocketAddr, Slot>,
+    bound: HashMap<Slot, SocketAddr>,
+    transaction_ids: TransactionIds,
+    fingerprint: bool,
+}
+
+#[pymethods]
+#[allow(clippy::wrong_self_convention)] // the verdict is on a packet from somewhere
+impl Table {
+    #[new]
+    #[pyo3(signature = (*, fingerprint = false))]
+    fn new(fingerprint: bool) -> Self {
+        Self {
+            table: ferryman_flow::Table::new(),
+            by_bound: HashMap::new(),
+            bound: HashMap::new(),
+            transaction_ids: TransactionIds::new(),
+            fingerprint,
+        }
+    }
+
+    /// Obeys a command; Close returns the usage: packets and bytes sent, packets and bytes
+    /// received, packets dropped.
+    fn apply(&mut self, command: &Bound<'_, PyTuple>) -> PyResult<Option<Closed>> {
+        let Command::Change(change) = Command::of(command)? else {
+            return Ok(None);
+        };
+        Ok(self.change(change))
+    }
+
+    fn from_client<'py>(
+        &mut self,
+        py: Python<'py>,
+        five_tuple: RawFiveTuple<'py>,
+        packet: &[u8],
+        now: u64,
+    ) -> PyResult<Bound<'py, PyTuple>> {
+        let five_tuple = five_tuple_of(&five_tuple)?;
+        match self.table.from_client(&five_tuple, packet, now) {
+            FromClient::Answer => self.answer(py, &five_tuple, packet),
+            FromClient::Ask => ("ask",).into_pyobject(py),
+            FromClient::ToPeer { slot, peer, payload } => {
+                let payload = PyBytes::new(py, &packet[payload]);
+                let ip = ip_bytes(py, peer.ip());
+                ("peer", self.table.allocation(slot), ip, peer.port(), payload).into_pyobject(py)
+            }
+            FromClient::HandOver { to, source, framing, payload } => {
+                self.client_verdict(py, to, framing, source, &packet[payload])
+            }
+            FromClient::Drop(reason) => dropped(py, reason),
+        }
+    }
+
+    #[pyo3(signature = (bound_ip, bound_port, peer_ip, peer_port, payload, now))]
+    #[allow(clippy::too_many_arguments)] // addresses come as bytes and numbers
+    fn from_peer<'py>(
+        &mut self,
+        py: Python<'py>,
+        bound_ip: &[u8],
+        bound_port: u16,
+        peer_ip: &[u8],
+        peer_port: u16,
+        payload: &[u8],
+        now: u64,
+    ) -> PyResult<Bound<'py, PyTuple>> {
+        let bound = address_of(bound_ip, bound_port)?;
+        let peer = address_of(peer_ip, peer_port)?;
+        let Some(&slot) = self.by_bound.get(&bound) else {
+            return dropped(py, Reason::NoAllocation);
+        };
+        match self.table.from_peer(slot, peer, payload.len(), now) {
+            FromPeer::ToClient { framing } => self.client_verdict(py, slot, framing, peer, payload),
+            FromPeer::Drop(reason) => dropped(py, reason),
+        }
+    }
+}
+
+impl Table {
+    fn change(&mut self, change: Change) -> Option<Closed> {
+        match (self.table.apply(change), change) {
+            (Applied::Opened(slot), Change::Open { bound, .. }) => {
+                self.by_bound.insert(bound, slot);
+                self.bound.insert(slot, bound);
+                None
+            }
+            (Applied::Closed { slot, usage, .. }, _) => {
+                self.unbind(slot);
+                Some((
+                    usage.sent_packets,
+                    usage.sent_bytes,
+                    usage.received_packets,
+                    usage.received_bytes,
+                    usage.dropped_packets,
+                ))
+            }
+            _ => None,
+        }
+    }
+
+    fn unbind(&mut self, slot: Slot) {
+        if let Some(bound) = self.bound.remove(&slot) {
+            if self.by_bound.get(&bound) == Some(&slot) {
+                self.by_bound.remove(&bound);
+            }
+        }
+    }
+
+    fn answer<'py>(
+        &self,
+        py: Python<'py>,
+        five_tuple: &FiveTuple,
+        packet: &[u8],
+    ) -> PyResult<Bound<'py, PyTuple>> {
+        let mut out = [0; binding::ANSWER_LIMIT];
+        match binding::answer(packet, five_tuple.client, self.fingerprint, &mut out) {
+            Some(length) => ("answer", PyBytes::new(py, &out[..length])).into_pyobject(py),
+            None => dropped(py, Reason::Malformed),
+        }
+    }
+
+    fn client_verdict<'py>(
+        &mut self,
+        py: Python<'py>,
+        slot: Slot,
+        framing: Framing,
+        peer: SocketAddr,
+        payload: &[u8],
+    ) -> PyResult<Bound<'py, PyTuple>> {
+        let Some(transport) = self.table.five_tuple(slot).map(|client| client.transport) else {
+            return dropped(py, Reason::NoAllocation);
+        };
+        let (mut head, mut tail) = ([0; HEADROOM], [0; TAILROOM]);
+        let id = self.transaction_ids.draw();
+        let (header, padding) =
+            write_header(framing, transport, peer, payload.len(), id, &mut head, &mut tail);
+        let message = [&head[HEADROOM - header..], payload, &tail[..padding]].concat();
+        let message = PyBytes::new(py, &message);
+        ("client", self.table.allocation(slot), message).into_pyobject(py)
+    }
+}
+
+fn dropped(py: Python<'_>, reason: Reason) -> PyResult<Bound<'_, PyTuple>> {
+    ("drop", reason.name()).into_pyobject(py)
+}

@@ -1,0 +1,153 @@
+//! What leaves through datagram sockets in this turn: collected first, then sent socket by socket.
+//!
+//! Headers lie here, payloads stay where they were received: nothing is copied together.
+
+use std::io::IoSlice;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::BorrowedFd;
+
+use ferryman_flow::HEADROOM;
+
+use crate::post::{Post, Sent};
+use crate::slots::{Piece, Slots};
+
+/// Which socket a datagram leaves through; datagrams of one socket keep their order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Via {
+    /// A listener, by its place.
+    Listener(u32),
+    /// A relay socket, by its slot in the table.
+    Relay(u32),
+}
+
+/// Where a datagram goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Route {
+    pub(crate) via: Via,
+    pub(crate) to: SocketAddr,
+    /// The address it leaves from, where the socket is bound to all.
+    pub(crate) source: Option<IpAddr>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Outgoing {
+    route: Route,
+    /// Where its header lies in `heads`: start and length.
+    head: (u32, u32),
+    body: Piece,
+    padding: u8,
+}
+
+/// A datagram as its parts.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Datagram<'a> {
+    pub(crate) route: Route,
+    pub(crate) head: &'a [u8],
+    pub(crate) body: &'a [u8],
+    pub(crate) padding: &'static [u8],
+}
+
+impl<'a> Datagram<'a> {
+    pub(crate) fn length(&self) -> usize {
+        self.head.len() + self.body.len() + self.padding.len()
+    }
+
+    pub(crate) fn push_onto(&self, parts: &mut Vec<IoSlice<'a>>) {
+        for part in [self.head, self.body, self.padding] {
+            if !part.is_empty() {
+                parts.push(IoSlice::new(part));
+            }
+        }
+    }
+}
+
+/// The datagrams of a flush, by their number.
+#[derive(Clone, Copy)]
+pub(crate) struct Datagrams<'a> {
+    items: &'a [Outgoing],
+    heads: &'a [u8],
+    slots: &'a Slots,
+}
+
+impl<'a> Datagrams<'a> {
+    pub(crate) fn get(&self, index: u32) -> Datagram<'a> {
+        const PADDING: &[u8] = &[0; 4];
+        let item = &self.items[index as usize];
+        Datagram {
+            route: item.route,
+            head: &self.heads[item.head.0 as usize..][..item.head.1 as usize],
+            body: self.slots.octets(item.body),
+            padding: &PADDING[..usize::from(item.padding)],
+        }
+    }
+}
+
+/// Datagrams to be sent.
+pub(crate) struct BatchOut {
+    items: Vec<Outgoing>,
+    heads: Vec<u8>,
+    order: Vec<u32>,
+    post: Post,
+}
+
+impl BatchOut {
+    pub(crate) fn new(post: Post) -> Self {
+        Self { items: Vec::new(), heads: Vec::new(), order: Vec::new(), post }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+
+    /// A datagram whose bytes are copied.
+    pub(crate) fn push_copy(&mut self, route: Route, octets: &[u8]) {
+        let head = (self.heads.len() as u32, octets.len() as u32);
+        self.heads.extend_from_slice(octets);
+        self.items.push(Outgoing { route, head, body: Piece::default(), padding: 0 });
+    }
+
+    /// A datagram that is a piece of what was received.
+    pub(crate) fn push(&mut self, route: Route, body: Piece) {
+        self.items.push(Outgoing { route, head: (0, 0), body, padding: 0 });
+    }
+
+    /// A datagram with a header before the piece; `write` gets `HEADROOM` bytes, fills them from
+    /// the end and returns the lengths of header and padding.
+    pub(crate) fn push_headed(
+        &mut self,
+        route: Route,
+        body: Piece,
+        write: impl FnOnce(&mut [u8]) -> (usize, usize),
+    ) {
+        let start = self.heads.len();
+        self.heads.resize(start + HEADROOM, 0);
+        let (length, padding) = write(&mut self.heads[start..]);
+        let head = ((start + HEADROOM - length) as u32, length as u32);
+        self.items.push(Outgoing { route, head, body, padding: padding as u8 });
+    }
+
+    /// Sends everything and forgets it. A socket that is gone counts as refusing.
+    pub(crate) fn flush<'s>(
+        &mut self,
+        slots: &Slots,
+        socket: impl Fn(Via) -> Option<BorrowedFd<'s>>,
+    ) -> Sent {
+        let via = |index: u32| self.items[index as usize].route.via;
+        self.order.clear();
+        self.order.extend(0..self.items.len() as u32);
+        if !self.order.is_sorted_by_key(|index| via(*index)) {
+            self.order.sort_unstable_by_key(|index| (via(*index), *index));
+        }
+        let datagrams = Datagrams { items: &self.items, heads: &self.heads, slots };
+        let mut total = Sent::default();
+        for group in self.order.chunk_by(|one, next| via(*one) == via(*next)) {
+            total += match socket(via(group[0])) {
+                Some(socket) => self.post.send(socket, datagrams, group),
+                None => Sent::refused(group.len()),
+            };
+        }
+        self.items.clear();
+        self.heads.clear();
+        total
+    }
+}

@@ -1,0 +1,194 @@
+//! One TCP connection of a client: its unread beginning of a message, and what it has not taken
+//! yet.
+
+use std::io::{self, Read, Write};
+use std::net::TcpStream;
+use std::os::fd::{AsFd, BorrowedFd};
+
+use ferryman_flow::FiveTuple;
+
+use crate::poller::Interest;
+
+/// Relayed packets beyond so many waiting bytes are dropped.
+pub(crate) const RELAYED_BACKLOG: usize = 256 << 10;
+/// A client that lets so many bytes wait is not worth its memory.
+const BACKLOG: usize = 512 << 10;
+/// The longest message before there is an allocation, in bytes: no request is longer.
+const PENDING_MESSAGE: usize = ferryman_flow::REQUEST_LIMIT;
+/// The longest message a length field can tell.
+const MESSAGE: usize = 65_535 + 20;
+const PENDING_READ: usize = 4 << 10;
+const READ: usize = 64 << 10;
+
+/// What a connection is good for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// Nothing so far, since that instant.
+    Pending { since: u64 },
+    /// It carries an allocation.
+    Owner,
+}
+
+/// A TCP connection of a client.
+pub(crate) struct Connection {
+    stream: TcpStream,
+    pub(crate) five_tuple: FiveTuple,
+    pub(crate) standing: Standing,
+    /// It has sent a request that the engine has seen.
+    pub(crate) asked: bool,
+    /// Its next message has no room in the queue; nothing is read until then.
+    pub(crate) paused: bool,
+    /// It is to be looked at before the turn ends.
+    pub(crate) dirty: bool,
+    /// It is to be closed.
+    pub(crate) doomed: bool,
+    /// The kernel's buffer was full at the last attempt.
+    stuck: bool,
+    interest: Interest,
+    rest: Vec<u8>,
+    backlog: Vec<u8>,
+    written: usize,
+}
+
+impl Connection {
+    pub(crate) fn new(stream: TcpStream, five_tuple: FiveTuple, now: u64) -> Self {
+        Self {
+            stream,
+            five_tuple,
+            standing: Standing::Pending { since: now },
+            asked: false,
+            paused: false,
+            dirty: false,
+            doomed: false,
+            stuck: false,
+            interest: Interest::READ,
+            rest: Vec::new(),
+            backlog: Vec::new(),
+            written: 0,
+        }
+    }
+
+    /// The longest message taken now.
+    pub(crate) fn message_limit(&self) -> usize {
+        match self.standing {
+            Standing::Pending { .. } => PENDING_MESSAGE,
+            Standing::Owner => MESSAGE,
+        }
+    }
+
+    /// How much room `read` needs.
+    pub(crate) fn room_to_read(&self) -> usize {
+        let fresh = match self.standing {
+            Standing::Pending { .. } => PENDING_READ,
+            Standing::Owner => READ,
+        };
+        self.rest.len() + fresh
+    }
+
+    /// What was left over and what has come since; returns their length, and whether something
+    /// came. `Ok` with nothing new means that nothing is there yet.
+    pub(crate) fn read(&mut self, room: &mut [u8]) -> io::Result<(usize, bool)> {
+        let kept = self.recall(room);
+        match self.stream.read(&mut room[kept..]) {
+            Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(count) => Ok((kept + count, true)),
+            Err(error) if is_not_yet(&error) => Ok((kept, false)),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// What was left over alone; returns its length.
+    pub(crate) fn recall(&self, room: &mut [u8]) -> usize {
+        room[..self.rest.len()].copy_from_slice(&self.rest);
+        self.rest.len()
+    }
+
+    /// Keeps what is left over this time.
+    pub(crate) fn keep(&mut self, rest: &[u8]) {
+        if rest.is_empty() {
+            self.rest = Vec::new();
+        } else {
+            self.rest.clear();
+            self.rest.extend_from_slice(rest);
+        }
+    }
+
+    /// How many bytes wait to be written.
+    pub(crate) fn waiting(&self) -> usize {
+        self.backlog.len() - self.written
+    }
+
+    /// Appends to what is to be written; `spare` gives memory where there is none.
+    pub(crate) fn append(&mut self, parts: [&[u8]; 3], spare: &mut Vec<Vec<u8>>) {
+        if self.backlog.capacity() == 0 {
+            self.backlog = spare.pop().unwrap_or_default();
+        }
+        for part in parts {
+            self.backlog.extend_from_slice(part);
+        }
+        self.doomed |= self.waiting() > BACKLOG;
+    }
+
+    /// Whether a relayed packet is dropped rather than made to wait; tries to write first.
+    pub(crate) fn is_behind(&mut self, length: usize, spare: &mut Vec<Vec<u8>>) -> bool {
+        if self.waiting() + length > RELAYED_BACKLOG && !self.stuck {
+            self.write(spare);
+        }
+        self.waiting() + length > RELAYED_BACKLOG
+    }
+
+    /// Writes what the kernel takes; a connection that takes nothing any more is doomed.
+    pub(crate) fn write(&mut self, spare: &mut Vec<Vec<u8>>) {
+        while self.waiting() > 0 {
+            match self.stream.write(&self.backlog[self.written..]) {
+                Ok(count) if count > 0 => self.written += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if is_not_yet(&error) => {
+                    self.stuck = true;
+                    self.shift();
+                    return;
+                }
+                _ => {
+                    self.doomed = true;
+                    return;
+                }
+            }
+        }
+        self.stuck = false;
+        self.written = 0;
+        self.give_back(spare);
+    }
+
+    /// Moves what waits to the front, so that the vector cannot grow beyond what waits.
+    fn shift(&mut self) {
+        self.backlog.drain(..self.written);
+        self.written = 0;
+    }
+
+    fn give_back(&mut self, spare: &mut Vec<Vec<u8>>) {
+        const SPARES: usize = 16;
+        let mut memory = std::mem::take(&mut self.backlog);
+        if memory.capacity() > 0 && memory.capacity() <= 2 * BACKLOG && spare.len() < SPARES {
+            memory.clear();
+            spare.push(memory);
+        }
+    }
+
+    /// What it should be watched for, if that is not what it is watched for.
+    pub(crate) fn new_interest(&mut self) -> Option<Interest> {
+        let wanted = Interest { read: !self.paused, write: self.waiting() > 0 };
+        let changed = wanted != self.interest;
+        self.interest = wanted;
+        changed.then_some(wanted)
+    }
+}
+
+impl AsFd for Connection {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.stream.as_fd()
+    }
+}
+
+fn is_not_yet(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
+}

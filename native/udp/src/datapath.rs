@@ -1,0 +1,169 @@
+//! The owner's side of the worker: sockets are bound here, commands go in, events come out.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::RawFd;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use crate::acceptor::Acceptor;
+use crate::counters::Counters;
+use crate::inbox::{Command, Inbox, Order};
+use crate::listener::Listener;
+use crate::queue::{Event, Queue};
+use crate::relay::Parked;
+use crate::worker::Worker;
+
+/// What does not change while the datapath lives.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Whether every Binding answer carries FINGERPRINT.
+    pub fingerprint: bool,
+    /// How many requests may wait for the engine.
+    pub queue_limit: usize,
+    /// How many TCP connections may be open without an allocation.
+    pub pending_connections: usize,
+    /// How long a TCP connection may be open without an allocation.
+    pub connection_timeout: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            fingerprint: false,
+            queue_limit: 4096,
+            pending_connections: 4096,
+            connection_timeout: Duration::from_secs(60),
+        }
+    }
+}
+
+/// What the worker and its owner both reach.
+pub(crate) struct Shared {
+    pub(crate) inbox: Inbox,
+    pub(crate) queue: Queue,
+    pub(crate) parked: Parked,
+    pub(crate) counters: Counters,
+    numbers: AtomicU64,
+}
+
+impl Shared {
+    /// A number for a listener or a connection; never given twice.
+    pub(crate) fn number(&self) -> u64 {
+        self.numbers.fetch_add(1, Ordering::Relaxed)
+    }
+}
+
+enum Stage {
+    Built(Box<Worker>),
+    Running(JoinHandle<()>),
+    Stopped,
+}
+
+/// The datapath: one worker thread and what goes to and from it. All methods may be called from
+/// any thread and none waits for the worker but `stop`.
+pub struct Datapath {
+    shared: Arc<Shared>,
+    stage: Mutex<Stage>,
+}
+
+impl Datapath {
+    /// A datapath without sockets; nothing runs before `start`.
+    pub fn new(settings: &Settings) -> io::Result<Self> {
+        let shared = Arc::new(Shared {
+            inbox: Inbox::new()?,
+            queue: Queue::new(settings.queue_limit)?,
+            parked: Parked::default(),
+            counters: Counters::default(),
+            numbers: AtomicU64::new(1),
+        });
+        let worker = Worker::new(Arc::clone(&shared), settings)?;
+        Ok(Self { shared, stage: Mutex::new(Stage::Built(Box::new(worker))) })
+    }
+
+    /// Binds a UDP socket for clients; returns its port. Bound to all addresses, it answers from
+    /// the one that was asked.
+    pub fn listen_udp(&self, address: SocketAddr) -> io::Result<u16> {
+        let listener = Listener::bind(address, self.shared.number())?;
+        let port = listener.port();
+        self.shared.inbox.post([Order::Listen(listener)]);
+        Ok(port)
+    }
+
+    /// Binds a TCP socket for clients; returns its port.
+    pub fn listen_tcp(&self, address: SocketAddr) -> io::Result<u16> {
+        let acceptor = Acceptor::bind(address)?;
+        let port = acceptor.port();
+        self.shared.inbox.post([Order::Accept(acceptor)]);
+        Ok(port)
+    }
+
+    /// Binds a relay socket ahead of need; `Change::Open` takes it.
+    pub fn bind_relay(&self, address: SocketAddr) -> io::Result<()> {
+        self.shared.parked.bind(address)
+    }
+
+    /// Closes a relay socket that nobody has taken.
+    pub fn release_relay(&self, address: SocketAddr) {
+        drop(self.shared.parked.take(address));
+    }
+
+    /// Starts the worker thread. Does nothing when it has been started before.
+    pub fn start(&self) -> io::Result<()> {
+        let mut stage = self.stage.lock().unwrap_or_else(PoisonError::into_inner);
+        match std::mem::replace(&mut *stage, Stage::Stopped) {
+            Stage::Built(worker) => {
+                let thread = thread::Builder::new().name("ferryman-0".into());
+                *stage = Stage::Running(thread.spawn(move || worker.run())?);
+            }
+            other => *stage = other,
+        }
+        Ok(())
+    }
+
+    /// The descriptor that is readable while `drain` has something.
+    pub fn fd(&self) -> RawFd {
+        self.shared.queue.bell.number()
+    }
+
+    /// Takes up to `limit` events, in order.
+    pub fn drain(&self, limit: usize) -> Vec<Event> {
+        let (events, room_wanted) = self.shared.queue.drain(limit);
+        if room_wanted {
+            self.shared.inbox.bell.ring();
+        }
+        events
+    }
+
+    /// Gives commands to the worker, which obeys them in order.
+    pub fn apply(&self, commands: impl IntoIterator<Item = Command>) {
+        self.shared.inbox.post(commands.into_iter().map(Order::Obey));
+    }
+
+    /// What has been counted so far, by name.
+    pub fn counters(&self) -> Vec<(String, u64)> {
+        self.shared.counters.read()
+    }
+
+    /// Lets the worker obey what it was told before, ends it, and closes every socket. Twice is
+    /// fine.
+    pub fn stop(&self) {
+        let mut stage = self.stage.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = std::mem::replace(&mut *stage, Stage::Stopped);
+        self.shared.inbox.stop();
+        if let Stage::Running(thread) = last {
+            // The worker does not panic: it aborts.
+            let _ = thread.join();
+        }
+        self.shared.inbox.take();
+        self.shared.parked.clear();
+    }
+}
+
+impl Drop for Datapath {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}

@@ -1,0 +1,202 @@
+//! Obeys the table's verdicts: what arrives is sent on, answered, asked about or dropped.
+//!
+//! Does not know how packets arrive, nor when the turn ends.
+
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
+
+use ferryman_flow::{
+    binding, write_header, FiveTuple, Framing, FromClient, FromPeer, Reason, Slot, Table,
+    TransactionIds, Transport, HEADROOM, TAILROOM,
+};
+
+use crate::batch_out::{BatchOut, Route, Via};
+use crate::connections::Connections;
+use crate::counters::Counter;
+use crate::datapath::Shared;
+use crate::listener::Listener;
+use crate::queue::Event;
+use crate::relay::{Client, Relay};
+use crate::slots::{Arrival, Piece, Slots};
+
+/// What became of a client's packet, as far as a stream must know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Taken {
+    Done,
+    /// It went to the engine.
+    Asked,
+    /// It should go to the engine, which has no room.
+    NoRoom,
+}
+
+/// Everything that a packet can lead to.
+pub(crate) struct Forwarder {
+    pub(crate) table: Table,
+    pub(crate) listeners: Vec<Listener>,
+    pub(crate) relays: Vec<Option<Relay>>,
+    pub(crate) connections: Connections,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) out: BatchOut,
+    pub(crate) transaction_ids: TransactionIds,
+    pub(crate) fingerprint: bool,
+    /// The instant of this turn, ns.
+    pub(crate) now: u64,
+}
+
+impl Forwarder {
+    /// A datagram, or a train of them, from a client.
+    pub(crate) fn take_from_clients(&mut self, slots: &Slots, place: usize, arrival: Arrival) {
+        let five_tuple = self.listeners[place].five_tuple(arrival.from, arrival.local);
+        let Some(five_tuple) = five_tuple else {
+            return self.shared.counters.add(Counter::Unanswerable, 1);
+        };
+        for packet in arrival.datagrams() {
+            self.shared.counters.add(Counter::ClientPackets, 1);
+            if self.take_message(slots, &five_tuple, packet) == Taken::NoRoom {
+                self.shared.counters.add(Counter::QueueFull, 1);
+            }
+        }
+    }
+
+    /// A datagram, or a train of them, from a peer.
+    pub(crate) fn take_from_peers(&mut self, slots: &Slots, slot: Slot, arrival: Arrival) {
+        for packet in arrival.datagrams() {
+            self.shared.counters.add(Counter::PeerPackets, 1);
+            match self.table.from_peer(slot, arrival.from, packet.length(), self.now) {
+                FromPeer::ToClient { framing } => {
+                    self.pass_to_client(slots, slot, framing, arrival.from, packet);
+                }
+                FromPeer::Drop(reason) => self.shared.counters.drop_for(reason),
+            }
+        }
+    }
+
+    /// One message from a client.
+    pub(crate) fn take_message(
+        &mut self,
+        slots: &Slots,
+        five_tuple: &FiveTuple,
+        packet: Piece,
+    ) -> Taken {
+        match self.table.from_client(five_tuple, slots.octets(packet), self.now) {
+            FromClient::ToPeer { slot, peer, payload } => {
+                let via = Via::Relay(slot.index() as u32);
+                let route = Route { via, to: peer, source: None };
+                self.out.push(route, packet.part(payload));
+            }
+            FromClient::HandOver { to, source, framing, payload } => {
+                self.pass_to_client(slots, to, framing, source, packet.part(payload));
+            }
+            FromClient::Answer => self.answer(five_tuple, slots.octets(packet)),
+            FromClient::Ask => return self.ask(five_tuple, slots.octets(packet)),
+            FromClient::Drop(reason) => self.shared.counters.drop_for(reason),
+        }
+        Taken::Done
+    }
+
+    /// One message to a client; for a connection that is gone it is dropped.
+    pub(crate) fn reply(&mut self, five_tuple: &FiveTuple, message: &[u8]) {
+        match self.client(five_tuple) {
+            Some(Client::Datagrams(route)) => self.out.push_copy(route, message),
+            Some(Client::Stream(number)) => self.connections.reply(number, message),
+            None => {}
+        }
+    }
+
+    /// How the client of a 5-tuple is reached.
+    pub(crate) fn client(&self, five_tuple: &FiveTuple) -> Option<Client> {
+        if five_tuple.transport == Transport::Tcp {
+            return Some(Client::Stream(five_tuple.socket));
+        }
+        let mut listeners = self.listeners.iter();
+        let place = listeners.position(|listener| listener.number == five_tuple.socket)?;
+        Some(Client::Datagrams(Route {
+            via: Via::Listener(place as u32),
+            to: five_tuple.client,
+            source: self.listeners[place].source(five_tuple.server),
+        }))
+    }
+
+    /// Sends what has been collected for datagram sockets and forgets what has arrived.
+    pub(crate) fn flush(&mut self, slots: &mut Slots) {
+        if !self.out.is_empty() {
+            let (listeners, relays) = (&self.listeners, &self.relays);
+            let sent = self.out.flush(slots, |via| socket(listeners, relays, via));
+            self.shared.counters.add_sent(sent);
+        }
+        slots.clear();
+    }
+
+    fn pass_to_client(
+        &mut self,
+        slots: &Slots,
+        slot: Slot,
+        framing: Framing,
+        peer: SocketAddr,
+        payload: Piece,
+    ) {
+        let relay = self.relays.get(slot.index()).and_then(Option::as_ref);
+        let Some(relay) = relay else {
+            return self.shared.counters.drop_for(Reason::NoAllocation);
+        };
+        let transaction_id = match framing {
+            Framing::Data => self.transaction_ids.draw(),
+            Framing::Channel(_) => [0; 12],
+        };
+        let length = payload.length();
+        let write = |transport, headroom: &mut [u8], tailroom: &mut [u8]| {
+            write_header(framing, transport, peer, length, transaction_id, headroom, tailroom)
+        };
+        match relay.client {
+            Client::Datagrams(route) => self.out.push_headed(route, payload, |headroom| {
+                write(Transport::Udp, headroom, &mut [0; TAILROOM])
+            }),
+            Client::Stream(number) => {
+                let (mut headroom, mut tailroom) = ([0; HEADROOM], [0; TAILROOM]);
+                let (head, padding) = write(Transport::Tcp, &mut headroom, &mut tailroom);
+                let head = &headroom[HEADROOM - head..];
+                let parts = [head, slots.octets(payload), &tailroom[..padding]];
+                if !self.connections.relay(number, parts) {
+                    self.shared.counters.add(Counter::Backlog, 1);
+                }
+            }
+        }
+    }
+
+    fn answer(&mut self, five_tuple: &FiveTuple, request: &[u8]) {
+        let mut answer = [0; binding::ANSWER_LIMIT];
+        let length = binding::answer(request, five_tuple.client, self.fingerprint, &mut answer);
+        match length {
+            Some(length) => {
+                self.shared.counters.add(Counter::Answered, 1);
+                self.reply(five_tuple, &answer[..length]);
+            }
+            None => self.shared.counters.drop_for(Reason::Malformed),
+        }
+    }
+
+    fn ask(&mut self, five_tuple: &FiveTuple, request: &[u8]) -> Taken {
+        let is_stream = five_tuple.transport == Transport::Tcp;
+        let asked = self.shared.queue.offer(is_stream, || Event::Request {
+            five_tuple: *five_tuple,
+            message: request.to_vec(),
+        });
+        if !asked {
+            return Taken::NoRoom;
+        }
+        self.shared.counters.add(Counter::Asked, 1);
+        Taken::Asked
+    }
+}
+
+fn socket<'s>(
+    listeners: &'s [Listener],
+    relays: &'s [Option<Relay>],
+    via: Via,
+) -> Option<BorrowedFd<'s>> {
+    match via {
+        Via::Listener(place) => listeners.get(place as usize).map(AsFd::as_fd),
+        Via::Relay(slot) => relays.get(slot as usize)?.as_ref().map(AsFd::as_fd),
+    }
+}

@@ -1,0 +1,34 @@
+//! Sockets, batches and the worker thread of the datapath (RFC 8656): UDP and TCP to clients, UDP
+//! to peers.
+//!
+//! Knows nothing of Python, keys, quotas or policies: `ferryman-flow` judges every packet, and
+//! what it does not judge goes to the owner of `Datapath` as an `Event`.
+
+mod acceptor;
+mod address;
+mod batch_out;
+mod bell;
+mod clock;
+mod connection;
+mod connections;
+mod control;
+mod counters;
+mod datapath;
+mod fixed;
+mod forwarder;
+mod inbox;
+mod listener;
+mod mmsg;
+mod options;
+mod poller;
+mod post;
+mod queue;
+mod relay;
+mod signals;
+mod slots;
+mod streams;
+mod worker;
+
+pub use datapath::{Datapath, Settings};
+pub use inbox::Command;
+pub use queue::Event;

@@ -1,0 +1,100 @@
+//! What the worker has to tell: requests for the engine, ends of allocations and connections.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use ferryman_flow::{FiveTuple, Usage};
+
+use crate::bell::Bell;
+
+/// News from the worker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A request that needs a decision.
+    Request {
+        /// Who asks.
+        five_tuple: FiveTuple,
+        /// One STUN message, at most `ferryman_flow::REQUEST_LIMIT` bytes.
+        message: Vec<u8>,
+    },
+    /// An allocation was closed and its relay socket with it.
+    Closed {
+        /// Which one.
+        allocation: u64,
+        /// What it carried.
+        usage: Usage,
+    },
+    /// A TCP connection ended that had asked something.
+    Ended {
+        /// Which one.
+        five_tuple: FiveTuple,
+    },
+    /// Something that the operator should know.
+    Notice {
+        /// One line.
+        text: String,
+    },
+}
+
+#[derive(Default)]
+struct Waiting {
+    events: VecDeque<Event>,
+    /// The worker holds something back until there is room.
+    room_wanted: bool,
+}
+
+/// Events on their way out; requests are limited in number, the ends of what was let in are not.
+pub(crate) struct Queue {
+    waiting: Mutex<Waiting>,
+    limit: usize,
+    pub(crate) bell: Bell,
+}
+
+impl Queue {
+    pub(crate) fn new(limit: usize) -> std::io::Result<Self> {
+        Ok(Self { waiting: Mutex::default(), limit, bell: Bell::new()? })
+    }
+
+    /// Appends an event that must not be lost.
+    pub(crate) fn push(&self, event: Event) {
+        self.append(self.lock(), event);
+    }
+
+    /// Appends an event if there is room; otherwise returns false, and if `wait`, the next
+    /// `drain` tells that there is room again.
+    pub(crate) fn offer(&self, wait: bool, event: impl FnOnce() -> Event) -> bool {
+        let mut waiting = self.lock();
+        if waiting.events.len() >= self.limit {
+            waiting.room_wanted |= wait;
+            return false;
+        }
+        self.append(waiting, event());
+        true
+    }
+
+    /// Takes up to `limit` events, and tells whether the worker waited for the room they leave.
+    /// The bell stays readable as long as events are left.
+    pub(crate) fn drain(&self, limit: usize) -> (Vec<Event>, bool) {
+        let mut waiting = self.lock();
+        let count = waiting.events.len().min(limit);
+        let events: Vec<_> = waiting.events.drain(..count).collect();
+        if waiting.events.is_empty() {
+            self.bell.clear();
+        }
+        let has_room = waiting.events.len() < self.limit;
+        let wanted = has_room && std::mem::take(&mut waiting.room_wanted);
+        (events, wanted)
+    }
+
+    fn append(&self, mut waiting: MutexGuard<'_, Waiting>, event: Event) {
+        // Rung under the lock: `drain` clears under it, so no ring is lost between the two.
+        if waiting.events.is_empty() {
+            self.bell.ring();
+        }
+        waiting.events.push_back(event);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,205 @@
+//! The worker's dealings with TCP connections (RFC 8656 §3.1, §12.5; RFC 8489 §6.2.2).
+
+use ferryman_flow::{stream, FiveTuple, Transport};
+
+use crate::acceptor::Accepted;
+use crate::clock::SECOND;
+use crate::connection::{Connection, Standing};
+use crate::counters::Counter;
+use crate::forwarder::Taken;
+use crate::poller::{Interest, Token};
+use crate::queue::Event;
+use crate::slots::Piece;
+use crate::worker::Worker;
+
+/// How many connections are taken from one acceptor in one turn.
+const ACCEPTS: usize = 64;
+/// How long an acceptor rests when the process has no descriptor left.
+const REST: u64 = SECOND / 10;
+
+impl Worker {
+    /// Takes what waits at an acceptor.
+    pub(crate) fn accept(&mut self, place: usize) {
+        for _ in 0..ACCEPTS {
+            match self.acceptors[place].accept() {
+                Accepted::Connection { stream, client, server } => {
+                    let socket = self.forwarder.shared.number();
+                    let transport = Transport::Tcp;
+                    let five_tuple = FiveTuple { transport, client, server, socket };
+                    self.admit(Connection::new(stream, five_tuple, self.forwarder.now));
+                }
+                Accepted::Useless => {}
+                Accepted::Nothing => return,
+                Accepted::Exhausted => return self.rest(place),
+            }
+        }
+    }
+
+    fn admit(&mut self, connection: Connection) {
+        let token = Token::Connection(connection.five_tuple.socket);
+        if self.poller.add(&connection, token, Interest::READ).is_err() {
+            return;
+        }
+        self.forwarder.shared.counters.add(Counter::ConnectionsAccepted, 1);
+        self.forwarder.connections.insert(connection, self.forwarder.now);
+        self.close_overdue();
+    }
+
+    /// Closes the pending connections that are too many or too old.
+    pub(crate) fn close_overdue(&mut self) {
+        while let Some(number) = self.forwarder.connections.overdue(self.forwarder.now) {
+            self.close(number);
+        }
+    }
+
+    /// Out of descriptors: makes room for one client and looks again a little later.
+    fn rest(&mut self, place: usize) {
+        if let Some(number) = self.forwarder.connections.oldest_pending() {
+            self.close(number);
+        }
+        self.notices.tell(
+            &self.forwarder.shared.queue,
+            "no file descriptors left: TCP connections have to wait",
+            self.forwarder.now,
+        );
+        let acceptor = &mut self.acceptors[place];
+        let _ = self.poller.change(&*acceptor, Token::Acceptor(place as u32), Interest::NONE);
+        acceptor.resumes_at = Some(self.forwarder.now + REST);
+    }
+
+    /// Wakes the acceptors that have rested.
+    pub(crate) fn resume_acceptors(&mut self) {
+        let now = self.forwarder.now;
+        for (place, acceptor) in self.acceptors.iter_mut().enumerate() {
+            if acceptor.resumes_at.is_some_and(|at| at <= now) {
+                let token = Token::Acceptor(place as u32);
+                let _ = self.poller.change(&*acceptor, token, Interest::READ);
+                acceptor.resumes_at = None;
+            }
+        }
+    }
+
+    /// Reads once from a connection.
+    pub(crate) fn read(&mut self, number: u64) {
+        let Some(connection) = self.forwarder.connections.get_mut(number) else {
+            return;
+        };
+        if connection.paused {
+            return;
+        }
+        let length = connection.room_to_read();
+        let Some(room) = self.slots.stream_room(length) else {
+            self.forwarder.flush(&mut self.slots);
+            return self.read(number);
+        };
+        match connection.read(room) {
+            Ok((length, true)) => {
+                let piece = self.slots.stream_keep(length);
+                self.take_messages(number, piece);
+            }
+            Ok((_, false)) => {}
+            Err(_) => self.close(number),
+        }
+    }
+
+    /// The other side is gone: what it sent before is read, unless it has to wait.
+    pub(crate) fn read_last(&mut self, number: u64) {
+        let connections = &mut self.forwarder.connections;
+        match connections.get_mut(number) {
+            Some(connection) if connection.paused => self.close(number),
+            _ => self.read(number),
+        }
+    }
+
+    /// Goes on with the connections that waited for room in the queue.
+    pub(crate) fn resume_paused(&mut self) {
+        for number in self.forwarder.connections.take_paused() {
+            self.resume(number);
+        }
+    }
+
+    fn resume(&mut self, number: u64) {
+        let Some(connection) = self.forwarder.connections.get_mut(number) else {
+            return;
+        };
+        let Some(room) = self.slots.stream_room(connection.room_to_read()) else {
+            self.forwarder.flush(&mut self.slots);
+            return self.resume(number);
+        };
+        let length = connection.recall(room);
+        let piece = self.slots.stream_keep(length);
+        self.take_messages(number, piece);
+    }
+
+    /// Takes the whole messages at the beginning of a piece and leaves the rest to the
+    /// connection.
+    fn take_messages(&mut self, number: u64, mut piece: Piece) {
+        let Some(connection) = self.forwarder.connections.get_mut(number) else {
+            return;
+        };
+        let (five_tuple, limit) = (connection.five_tuple, connection.message_limit());
+        let mut asked = false;
+        loop {
+            match stream::next(self.slots.octets(piece), limit) {
+                stream::Frame::Complete { message, consumed, .. } => {
+                    self.forwarder.shared.counters.add(Counter::ClientPackets, 1);
+                    let message = piece.part(message);
+                    match self.forwarder.take_message(&self.slots, &five_tuple, message) {
+                        Taken::Done => {}
+                        Taken::Asked => asked = true,
+                        Taken::NoRoom => {
+                            self.forwarder.connections.pause(number);
+                            break;
+                        }
+                    }
+                    piece = piece.part(consumed..piece.length());
+                }
+                stream::Frame::NeedMore => break,
+                stream::Frame::Bad => {
+                    self.note_asked(number, asked);
+                    return self.close(number);
+                }
+            }
+        }
+        self.note_asked(number, asked);
+        if let Some(connection) = self.forwarder.connections.get_mut(number) {
+            connection.keep(self.slots.octets(piece));
+        }
+    }
+
+    fn note_asked(&mut self, number: u64, asked: bool) {
+        if let Some(connection) = self.forwarder.connections.get_mut(number) {
+            connection.asked |= asked;
+        }
+    }
+
+    /// Writes to every connection that has something to write, and closes what is doomed.
+    pub(crate) fn flush_streams(&mut self) {
+        for number in self.forwarder.connections.take_dirty() {
+            let Some(connection) = self.forwarder.connections.write(number) else {
+                continue;
+            };
+            if connection.doomed {
+                self.close(number);
+            } else if let Some(interest) = connection.new_interest() {
+                let token = Token::Connection(number);
+                if self.poller.change(&*connection, token, interest).is_err() {
+                    self.close(number);
+                }
+            }
+        }
+    }
+
+    /// Closes a connection; the engine hears of it when it has heard from it.
+    pub(crate) fn close(&mut self, number: u64) {
+        let Some(mut connection) = self.forwarder.connections.remove(number) else {
+            return;
+        };
+        // What was answered in this turn may still arrive.
+        connection.write(&mut Vec::new());
+        if connection.asked || connection.standing == Standing::Owner {
+            let five_tuple = connection.five_tuple;
+            self.forwarder.shared.queue.push(Event::Ended { five_tuple });
+        }
+    }
+}

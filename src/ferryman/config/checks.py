@@ -1,0 +1,153 @@
+"""Checks that need more than one key: ports, external addresses, credentials, peer rules.
+
+Each is silent about keys whose own value is already in doubt.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from pydantic import SecretStr
+
+from ferryman.config.chosen import Chosen
+from ferryman.config.configuration import Configuration
+from ferryman.config.given import Given
+from ferryman.config.notices import Findings
+from ferryman.config.values import ExternalAddress, StaticUser
+from ferryman.engine.peer_rules import PeerPolicy
+
+_CREDENTIALS = ("user", "static-auth-secret", "use-auth-secret", "lt-cred-mech")
+
+
+def check_ports(chosen: Chosen, findings: Findings) -> None:
+    if findings.doubtful & {"min-port", "max-port"}:
+        return
+    low, high = chosen.one("min-port", int), chosen.one("max-port", int)
+    if low > high:
+        findings.problem(
+            f"expected min-port to be at most max-port, got {low} and {high}",
+            chosen.where("min-port") + chosen.where("max-port"),
+            key="min-port",
+        )
+
+
+def check_listeners(chosen: Chosen, findings: Findings) -> None:
+    for one, other, end in (
+        ("no-tcp", "no-udp", "listen on"),
+        ("no-udp-relay", "no-tcp-relay", "relay"),
+    ):
+        if chosen.maybe(one, bool) and chosen.maybe(other, bool):
+            text = f"together with {other} nothing is left to {end}"
+            findings.problem(text, chosen.where(one), key=one)
+
+
+def check_external(
+    chosen: Chosen,
+    external: Sequence[tuple[Given, ExternalAddress]],
+    relay_ips: Sequence[bytes],
+    findings: Findings,
+) -> None:
+    """At most one mapping of each family without a private part, none twice for one address."""
+    key = "external-ip"
+    for length, family in ((4, "IPv4"), (16, "IPv6")):
+        of_family = [pair for pair in external if len(pair[1].public) == length]
+        counts = Counter(mapping.private for _, mapping in of_family)
+        for address, count in counts.items():
+            if count > 1:
+                given = [one for one, mapping in of_family if mapping.private == address]
+                what = "without /PRIVATE" if address is None else "for one private address"
+                findings.problem(
+                    f"expected one {family} address {what}, got {count}", given, key=key
+                )
+        if relay_ips and of_family and not any(len(ip) == length for ip in relay_ips):
+            findings.warn(key, f"no relay-ip is {family}: it has no effect", chosen.where(key))
+
+
+def check_credentials(chosen: Chosen, findings: Findings, *, has_file: bool) -> None:
+    """A server is open to anyone only when `no-auth` says so, and never by accident."""
+    if findings.doubtful & {*_CREDENTIALS, "no-auth"}:
+        return
+    if chosen.one("no-auth", bool):
+        _check_no_auth(chosen, findings)
+        return
+    secrets = chosen.is_given("static-auth-secret")
+    if chosen.one("use-auth-secret", bool) and not secrets and has_file:
+        findings.problem(
+            "expected at least one static-auth-secret beside it",
+            chosen.where("use-auth-secret"),
+            key="use-auth-secret",
+        )
+    elif secrets and not _secrets_in_force(chosen):
+        findings.warn(
+            "static-auth-secret",
+            "not in force: use-auth-secret is off",
+            chosen.where("use-auth-secret"),
+        )
+    # Without a file the secret of the state folder steps in, unless secrets are switched off.
+    named = has_file or (chosen.is_given("use-auth-secret") and not _secrets_in_force(chosen))
+    if named and not chosen.is_given("user") and not _secrets_in_force(chosen):
+        findings.problem(
+            "no credentials: expected user, static-auth-secret, or no-auth to let anyone relay"
+        )
+
+
+def _secrets_in_force(chosen: Chosen) -> bool:
+    """Secrets imply use-auth-secret, unless that is given and switched off."""
+    if chosen.is_given("use-auth-secret"):
+        return chosen.one("use-auth-secret", bool)
+    return chosen.is_given("static-auth-secret")
+
+
+def _check_no_auth(chosen: Chosen, findings: Findings) -> None:
+    beside = [
+        name
+        for name in _CREDENTIALS
+        if chosen.is_given(name) and chosen.maybe(name, object) is not False
+    ]
+    if beside:
+        findings.problem(
+            f"expected either no-auth or credentials, got {', '.join(beside)} as well",
+            chosen.where("no-auth"),
+            key="no-auth",
+        )
+    else:
+        findings.warn("no-auth", "anyone may relay through this server", chosen.where("no-auth"))
+
+
+def users(chosen: Chosen, findings: Findings) -> tuple[StaticUser, ...]:
+    """Static users by name; of a name that is given twice the last one counts, as in coturn."""
+    by_name: dict[str, list[tuple[Given, StaticUser]]] = {}
+    for given, user in chosen.every("user", StaticUser):
+        by_name.setdefault(user.name, []).append((given, user))
+    for pairs in by_name.values():
+        if len(pairs) > 1:
+            where = [given for given, _ in pairs]
+            findings.warn("user", "one name more than once, the last one counts", where)
+    return tuple(pairs[-1][1] for pairs in by_name.values())
+
+
+def secrets_in_force(chosen: Chosen) -> tuple[SecretStr, ...]:
+    """The REST secrets of file and flags, without repeats."""
+    if not _secrets_in_force(chosen):
+        return ()
+    return tuple(
+        dict.fromkeys(secret for _, secret in chosen.every("static-auth-secret", SecretStr))
+    )
+
+
+def check_peers(configuration: Configuration, findings: Findings) -> None:
+    """The one warning of the coturn policy: which private ranges stand open."""
+    if configuration.allow_loopback_peers:
+        findings.warn(
+            "allow-loopback-peers", "clients reach services on this machine; for tests only"
+        )
+    if configuration.peer_policy is not PeerPolicy.COTURN:
+        return
+    ranges = configuration.peer_rules(frozenset()).open_private_ranges()
+    if ranges:
+        findings.warn(
+            "peer-policy",
+            f"coturn: clients reach {', '.join(ranges)} through this server; "
+            "deny them with denied-peer-ip or set peer-policy=public",
+        )

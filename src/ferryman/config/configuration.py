@@ -1,0 +1,88 @@
+"""The whole of what an operator asked for, as one frozen value.
+
+Natural units: seconds, whole numbers, raw IP bytes (4 or 16). Knows nothing of how it was written
+down, nor of the rooms that it is for.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, SecretStr
+
+from ferryman.config.notices import Notice
+from ferryman.config.values import (
+    ExternalAddress,
+    LogFormat,
+    LogLevel,
+    StaticUser,
+)
+from ferryman.engine.peer_rules import PeerPolicy, PeerRule, PeerRules
+from ferryman.engine.settings import DefaultFamily
+
+
+class Configuration(BaseModel):
+    """Every key that is honoured; see docs/configuration.md for the keys themselves.
+
+    `listening_ips`: () means all addresses. `relay_ips`: () means the local address that the
+    client's packet was sent to. `secret_in_state_folder`: no file and no credentials were given,
+    so the one secret is that of `state_secret.read_or_make(state_dir)`. `nonce_lifetime` 0: for
+    ever; `user_quota` and `total_quota` 0: no limit.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+    file: Path | None
+    state_dir: Path
+
+    listening_port: int
+    listening_ips: tuple[bytes, ...]
+    udp: bool
+    tcp: bool
+
+    relay_ips: tuple[bytes, ...]
+    external_ips: tuple[ExternalAddress, ...]
+    min_port: int
+    max_port: int
+    default_family: DefaultFamily
+
+    realm: str
+    server_name: str
+    no_auth: bool
+    users: tuple[StaticUser, ...]
+    auth_secrets: tuple[SecretStr, ...]
+    rest_separator: str
+    secret_in_state_folder: bool
+    nonce_lifetime: int
+
+    peer_policy: PeerPolicy
+    allowed_peers: tuple[PeerRule, ...]
+    denied_peers: tuple[PeerRule, ...]
+    allow_loopback_peers: bool
+    no_multicast_peers: bool
+
+    user_quota: int
+    total_quota: int
+    maximum_lifetime: int
+    permission_lifetime: int
+    channel_lifetime: int
+
+    fingerprint: bool
+    reason_phrases: bool
+    rfc5766_channel_numbers: bool
+
+    log_level: LogLevel
+    log_format: LogFormat
+
+    notices: tuple[Notice, ...]
+
+    def peer_rules(self, own: frozenset[bytes]) -> PeerRules:
+        """The peer rules of a server whose own addresses (4 or 16 bytes) are these."""
+        return PeerRules(
+            policy=self.peer_policy,
+            allowed=self.allowed_peers,
+            denied=self.denied_peers,
+            allow_loopback=self.allow_loopback_peers,
+            no_multicast=self.no_multicast_peers,
+            own=own,
+        )

@@ -1,0 +1,171 @@
+"""From a turnserver.conf and flags to one `Configuration`, or to all problems at once."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from ferryman.config import checks
+from ferryman.config.chosen import Chosen, choose
+from ferryman.config.configuration import Configuration
+from ferryman.config.file_reader import read_file, report_unknown
+from ferryman.config.given import Given
+from ferryman.config.names import Resolve, resolve_name
+from ferryman.config.notices import Findings, sources, unheeded
+from ferryman.config.problems import ConfigurationError
+from ferryman.config.state_secret import default_state_folder
+from ferryman.config.table import BY_NAME
+from ferryman.config.values import (
+    ExternalAddress,
+    LogFormat,
+    LogLevel,
+)
+from ferryman.engine.peer_rules import PeerPolicy, PeerRule
+from ferryman.engine.settings import DefaultFamily
+
+_WILDCARDS = (bytes(4), bytes(16))
+
+
+def load(
+    path: Path | None,
+    flags: Sequence[tuple[str, str | None]],
+    *,
+    resolve: Resolve = resolve_name,
+) -> Configuration:
+    """Read a file (None: embedded defaults) and flags, which win over it key by key.
+
+    Raises ConfigurationError with one line for every problem of both. Reads the environment for
+    the state folder and asks the system for host names; writes nothing.
+    """
+    findings = Findings()
+    from_file = read_file(path, findings) if path is not None else []
+    chosen = choose(from_file, _known(flags, findings), findings, resolve)
+    findings.notices += unheeded(chosen.entries)
+    configuration = _configured(path, chosen, findings)
+    checks.check_peers(configuration, findings)
+    if findings.problems:
+        raise ConfigurationError(findings.problems)
+    return configuration.model_copy(update={"notices": tuple(findings.notices)})
+
+
+def _known(flags: Sequence[tuple[str, str | None]], findings: Findings) -> list[Given]:
+    given = [Given(key, text) for key, text in flags]
+    for one in given:
+        if one.key not in BY_NAME:
+            report_unknown(one, findings)
+    return [one for one in given if one.key in BY_NAME]
+
+
+def _configured(path: Path | None, chosen: Chosen, findings: Findings) -> Configuration:
+    checks.check_ports(chosen, findings)
+    checks.check_listeners(chosen, findings)
+    checks.check_credentials(chosen, findings, has_file=path is not None)
+    no_auth = chosen.one("no-auth", bool)
+    users, secrets = checks.users(chosen, findings), checks.secrets_in_force(chosen)
+    realm = _realm(chosen, findings)
+    return Configuration(
+        file=path,
+        state_dir=_state_folder(chosen),
+        listening_port=chosen.one("listening-port", int),
+        listening_ips=_all_addresses(chosen, "listening-ip"),
+        udp=not chosen.one("no-udp", bool),
+        tcp=not chosen.one("no-tcp", bool),
+        relay_ips=_relay_ips(chosen),
+        external_ips=_external_ips(chosen, findings),
+        min_port=chosen.one("min-port", int),
+        max_port=chosen.one("max-port", int),
+        default_family=_default_family(chosen),
+        realm=realm,
+        server_name=chosen.maybe("server-name", str) or realm,
+        no_auth=no_auth,
+        users=users,
+        auth_secrets=secrets,
+        rest_separator=chosen.one("rest-api-separator", str),
+        secret_in_state_folder=not (path or no_auth or users or secrets),
+        nonce_lifetime=chosen.one("stale-nonce", int),
+        peer_policy=_peer_policy(path, chosen),
+        allowed_peers=_rules(chosen, "allowed-peer-ip"),
+        denied_peers=_rules(chosen, "denied-peer-ip"),
+        allow_loopback_peers=chosen.one("allow-loopback-peers", bool),
+        no_multicast_peers=chosen.one("no-multicast-peers", bool),
+        user_quota=chosen.one("user-quota", int),
+        total_quota=chosen.one("total-quota", int),
+        maximum_lifetime=chosen.one("max-allocate-lifetime", int),
+        permission_lifetime=chosen.one("permission-lifetime", int),
+        channel_lifetime=chosen.one("channel-lifetime", int),
+        fingerprint=chosen.one("fingerprint", bool),
+        reason_phrases=chosen.one("include-reason-string", bool),
+        rfc5766_channel_numbers=chosen.one("rfc5766-channel-numbers", bool),
+        log_level=_log_level(chosen),
+        log_format=LogFormat(chosen.one("log-format", str)),
+        notices=(),
+    )
+
+
+def _state_folder(chosen: Chosen) -> Path:
+    given = chosen.maybe("state-dir", str)
+    return Path(given) if given else default_state_folder(os.environ)
+
+
+def _all_addresses(chosen: Chosen, name: str) -> tuple[bytes, ...]:
+    every = (ip for _, found in chosen.every(name, tuple) for ip in found)
+    return tuple(dict.fromkeys(every))
+
+
+def _relay_ips(chosen: Chosen) -> tuple[bytes, ...]:
+    """A wildcard is no address that a peer could send to: it means that none was chosen."""
+    return tuple(ip for ip in _all_addresses(chosen, "relay-ip") if ip not in _WILDCARDS)
+
+
+def _external_ips(chosen: Chosen, findings: Findings) -> tuple[ExternalAddress, ...]:
+    external: list[tuple[Given, ExternalAddress]] = [
+        (given, mapping) for given, found in chosen.every("external-ip", tuple) for mapping in found
+    ]
+    checks.check_external(chosen, external, _relay_ips(chosen), findings)
+    return tuple(mapping for _, mapping in external)
+
+
+def _default_family(chosen: Chosen) -> DefaultFamily:
+    """Where both keys are given, the newer one counts."""
+    newer = "allocation-default-address-family"
+    if not chosen.is_given(newer) and chosen.one("keep-address-family", bool):
+        return DefaultFamily.KEEP
+    return DefaultFamily(chosen.one(newer, str))
+
+
+def _realm(chosen: Chosen, findings: Findings) -> str:
+    given = chosen.maybe("realm", str)
+    if given is not None:
+        return given
+    realm = socket.gethostname().partition(".")[2][:127] or "ferryman"
+    if chosen.is_given("user") or chosen.is_given("lt-cred-mech"):
+        findings.note("realm", f"not given, taken to be {realm}")
+    return realm
+
+
+def _peer_policy(path: Path | None, chosen: Chosen) -> PeerPolicy:
+    """A file was written for coturn's policy; without one the safe policy holds."""
+    given = chosen.maybe("peer-policy", str)
+    if given is not None:
+        return PeerPolicy(given)
+    return PeerPolicy.PUBLIC if path is None else PeerPolicy.COTURN
+
+
+def _rules(chosen: Chosen, name: str) -> tuple[PeerRule, ...]:
+    """Rules with the text that the log shows: what was written, and where."""
+    rules: list[PeerRule] = []
+    for given, found in chosen.every(name, tuple):
+        text = f"{name}={given.text} ({sources([given])})"
+        rules += [replace(rule, text=text) for rule in found]
+    return tuple(rules)
+
+
+def _log_level(chosen: Chosen) -> LogLevel:
+    given = chosen.maybe("log-min-level", str)
+    if given is not None:
+        return LogLevel(given)
+    verbose = chosen.one("verbose", bool) or chosen.one("Verbose", bool)
+    return LogLevel.DEBUG if verbose else LogLevel.INFO

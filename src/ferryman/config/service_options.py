@@ -1,0 +1,204 @@
+"""Rows for who and what is let in, and for running the server: credentials, peers, log, process."""
+
+from __future__ import annotations
+
+from ferryman.config.kinds import (
+    COUNT,
+    FILE,
+    FOLDER,
+    PEERS,
+    PORT,
+    REALM,
+    SECRET,
+    SEPARATOR,
+    SWITCH,
+    TEXT,
+    USER,
+    choice,
+    seconds,
+)
+from ferryman.config.option import WITHOUT_EFFECT, Option, Section, ignored, not_built
+
+_NO_DATABASE = "credentials come from this file and the flags"
+_STDERR = "the log goes to stderr"
+_ISO_TIME = "every line of the log has an ISO 8601 time"
+_NO_CLI = "there is no command port"
+_NO_WEB = "there is no web administration"
+_NO_METRICS = "metrics are not exported"
+_SAME_USER = "the server stays the user that started it"
+
+_C = Section.CREDENTIALS
+CREDENTIAL_OPTIONS = (
+    Option(
+        "user",
+        USER,
+        _C,
+        "a user; name:0xKEY for an MD5 key of 32 hexadecimal digits",
+        short="u",
+        repeatable=True,
+        secret=True,
+    ),
+    Option(
+        "static-auth-secret",
+        SECRET,
+        _C,
+        "secret of time-limited credentials; all given are in force",
+        repeatable=True,
+        secret=True,
+    ),
+    # Marked as secret, for by a slip of the pen they get the secret itself.
+    Option("use-auth-secret", SWITCH, _C, "time-limited credentials", "no", secret=True),
+    Option(
+        "lt-cred-mech",
+        SWITCH,
+        _C,
+        "long-term credentials; always so",
+        "yes",
+        short="a",
+        secret=True,
+    ),
+    Option("no-auth", SWITCH, _C, "anyone may relay", "no", short="z"),
+    Option("realm", REALM, _C, "realm; default: the host's domain, else ferryman", short="r"),
+    Option("server-name", TEXT, _C, "name of this server; default: the realm"),
+    Option("rest-api-separator", SEPARATOR, _C, "between timestamp and user name", ":", short="C"),
+    Option(
+        "stale-nonce", seconds(0, bare=600), _C, "seconds that a nonce is good; 0: for ever", "600"
+    ),
+    ignored("stateless-nonce", SWITCH, _C, "nonces that leave nothing behind"),
+    not_built(
+        "stateless-nonce-secret",
+        TEXT,
+        _C,
+        "nonces that several servers take",
+        "each server takes its own nonces only",
+        secret=True,
+    ),
+    not_built("oauth", SWITCH, _C, "RFC 7635", "tokens are not taken"),
+    ignored("no-auth-pings", SWITCH, _C, "do not ask the database for secrets"),
+    ignored("no-dynamic-ip-list", SWITCH, _C, "do not ask the database for peer rules"),
+    ignored("no-dynamic-realms", SWITCH, _C, "do not ask the database for realms"),
+)
+
+_P = Section.PEERS
+PEER_OPTIONS = (
+    Option(
+        "peer-policy",
+        choice("public", "coturn"),
+        _P,
+        "public: public addresses only; coturn: all that is not denied (default with a file)",
+    ),
+    Option(
+        "allowed-peer-ip",
+        PEERS,
+        _P,
+        "address, network, first-last or host; wins over denied-peer-ip",
+        repeatable=True,
+    ),
+    Option(
+        "denied-peer-ip",
+        PEERS,
+        _P,
+        "address, network, first-last or host",
+        repeatable=True,
+    ),
+    Option("no-multicast-peers", SWITCH, _P, "no multicast, reserved or broadcast peer", "no"),
+    Option("allow-loopback-peers", SWITCH, _P, "peers on this machine; for tests", "no"),
+    ignored("no-loopback-peers", SWITCH, _P, "no loopback peer (unless allow-loopback-peers)"),
+)
+
+_L = Section.LOG
+LOG_OPTIONS = (
+    Option("verbose", SWITCH, _L, "log more", "no", short="v"),
+    Option("Verbose", SWITCH, _L, "the same as verbose", "no", short="V"),
+    Option(
+        "log-min-level",
+        choice("debug", "info", "warning", "error"),
+        _L,
+        "lowest level that is logged; default: info, debug with verbose",
+    ),
+    Option("log-format", choice("text", "json"), _L, "readable lines or JSON", "text"),
+    not_built(
+        "log-file",
+        FILE,
+        _L,
+        "file of the log",
+        _STDERR,
+        short="l",
+        quiet=("stderr", "stdout", "-", ""),
+    ),
+    not_built("no-stdout-log", SWITCH, _L, "nothing on stdout", _STDERR),
+    not_built("syslog", SWITCH, _L, "log to syslog", _STDERR),
+    not_built("syslog-facility", TEXT, _L, "facility of syslog", _STDERR),
+    not_built("simple-log", SWITCH, _L, "no date in the file's name", _STDERR),
+    ignored("new-log-timestamp", SWITCH, _L, "ISO 8601 time in the log"),
+    not_built("new-log-timestamp-format", TEXT, _L, "another form of time", _ISO_TIME),
+    not_built("log-binding", SWITCH, _L, "log Binding requests", "they are not logged"),
+)
+
+_S = Section.SERVICE
+SERVICE_OPTIONS = (
+    Option(
+        "state-dir",
+        FOLDER,
+        _S,
+        "folder for the secret made on first start; default: $STATE_DIRECTORY, "
+        "$XDG_STATE_HOME/ferryman, ~/.local/state/ferryman",
+    ),
+    not_built(
+        "daemon", SWITCH, _S, "go into the background", "it stays in the foreground", short="o"
+    ),
+    not_built("pidfile", FILE, _S, "file with the process id", "it is not written"),
+    not_built("proc-user", TEXT, _S, "user after start", _SAME_USER),
+    not_built("proc-group", TEXT, _S, "group after start", _SAME_USER),
+)
+
+_D = Section.DATABASES
+DATABASE_OPTIONS = tuple(
+    not_built(name, TEXT, _D, meaning, _NO_DATABASE, short=short, secret=True)
+    for name, short, meaning in (
+        ("userdb", "b", "SQLite file"),
+        ("db", "", "the same as userdb"),
+        ("psql-userdb", "e", "PostgreSQL connection"),
+        ("sql-userdb", "", "the same as psql-userdb"),
+        ("mysql-userdb", "M", "MySQL connection"),
+        ("mongo-userdb", "J", "MongoDB connection"),
+        ("redis-userdb", "N", "Redis connection"),
+        ("redis-statsdb", "O", "Redis connection for statistics"),
+        ("secret-key-file", "", "key of encrypted passwords"),
+    )
+)
+
+_A = Section.ADMINISTRATION
+ADMINISTRATION_OPTIONS = (
+    not_built("cli", SWITCH, _A, "command port", _NO_CLI),
+    not_built("cli-ip", TEXT, _A, "its address", _NO_CLI),
+    not_built("cli-port", PORT, _A, "its port", _NO_CLI),
+    not_built("cli-password", TEXT, _A, "its password", _NO_CLI, secret=True),
+    not_built("cli-max-output-sessions", COUNT, _A, "how much it prints", _NO_CLI),
+    ignored("no-cli", SWITCH, _A, "no command port"),
+    not_built("web-admin", SWITCH, _A, "web administration", _NO_WEB),
+    not_built("web-admin-ip", TEXT, _A, "its address", _NO_WEB),
+    not_built("web-admin-port", PORT, _A, "its port", _NO_WEB),
+    not_built("web-admin-listen-on-workers", SWITCH, _A, "on TURN ports as well", _NO_WEB),
+    not_built("prometheus", SWITCH, _A, "metrics over HTTP", _NO_METRICS),
+    not_built("prometheus-port", PORT, _A, "their port", _NO_METRICS),
+    not_built("prometheus-address", TEXT, _A, "their address", _NO_METRICS),
+    not_built("prometheus-path", TEXT, _A, "their path", _NO_METRICS),
+    not_built("prometheus-username-labels", SWITCH, _A, "user names in them", _NO_METRICS),
+    not_built("prometheus-tls", SWITCH, _A, "over HTTPS", _NO_METRICS),
+    not_built("prometheus-cert", FILE, _A, "certificate for that", _NO_METRICS),
+    not_built("prometheus-key", FILE, _A, "private key for that", _NO_METRICS),
+)
+
+_G = Section.REMOVED
+REMOVED_OPTIONS = (
+    ignored("no-tlsv1", SWITCH, _G, "no TLS 1.0"),
+    ignored("no-tlsv1_1", SWITCH, _G, "no TLS 1.1"),
+    ignored("no-sslv2", SWITCH, _G, "no SSL 2"),
+    ignored("no-sslv3", SWITCH, _G, "no SSL 3"),
+    ignored("no-stun-backward-compatibility", SWITCH, _G, "no MAPPED-ADDRESS"),
+    ignored("dh2066", SWITCH, _G, "parameters of 2066 bits", WITHOUT_EFFECT),
+    ignored("prod", SWITCH, _G, "hide the version", WITHOUT_EFFECT),
+    ignored("ne", COUNT, _G, "network engine", WITHOUT_EFFECT),
+    ignored("secret-ts-exp-time", COUNT, _G, "lifetime of a timestamp", WITHOUT_EFFECT),
+)

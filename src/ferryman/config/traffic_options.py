@@ -1,0 +1,228 @@
+"""Rows for what carries traffic: listeners, relayed addresses, limits, protocol and TLS."""
+
+from __future__ import annotations
+
+from ferryman.config.kinds import (
+    ADDRESS,
+    BYTES_PER_SECOND,
+    COUNT,
+    ENDPOINT,
+    EXTERNAL,
+    FILE,
+    PORT,
+    RELAY_PORT,
+    SWITCH,
+    TEXT,
+    choice,
+    seconds,
+    whole,
+)
+from ferryman.config.option import ALREADY, Option, Section, ignored, not_built
+
+_NO_TLS = "no TLS or DTLS listener is opened; clients are served over plain UDP and TCP"
+_NO_DEVICE = "sockets are not bound to a device"
+_NO_DISCOVERY = "NAT behaviour discovery (RFC 5780) is not answered; Binding is"
+_NO_HTTP = "HTTP on a TURN port gets no answer"
+_NO_ALTERNATE = "clients are not sent to other servers"
+_NO_MULTIPLEX = "every allocation has a relay port of its own"
+_NO_BANDWIDTH = "bandwidth is not limited"
+_NO_SOURCE_LIMIT = "unauthorized answers are not limited by source"
+_BATCHES = "the datapath chooses its own batches"
+_ONE_WORKER = "one worker thread carries the traffic"
+
+_L = Section.LISTENERS
+LISTENER_OPTIONS = (
+    Option("listening-port", PORT, _L, "UDP and TCP port", "3478", short="p"),
+    Option(
+        "listening-ip",
+        ADDRESS,
+        _L,
+        "address to listen on; none: all addresses",
+        short="L",
+        repeatable=True,
+    ),
+    Option("no-udp", SWITCH, _L, "no UDP listener", "no"),
+    Option("no-tcp", SWITCH, _L, "no TCP listener", "no"),
+    not_built("listening-device", TEXT, _L, "device of the listeners", _NO_DEVICE, short="d"),
+    not_built("alt-listening-port", PORT, _L, "second port, for RFC 5780", _NO_DISCOVERY),
+    not_built("alt-tls-listening-port", PORT, _L, "second TLS port, for RFC 5780", _NO_DISCOVERY),
+    not_built(
+        "tcp-proxy-port", PORT, _L, "port for the PROXY protocol", "the PROXY protocol is not read"
+    ),
+    not_built("aux-server", ENDPOINT, _L, "one more listener", "it is not opened", repeatable=True),
+    not_built("udp-self-balance", SWITCH, _L, "send clients to aux servers", _NO_ALTERNATE),
+    not_built(
+        "sock-buf-size", COUNT, _L, "bytes of UDP socket buffers", "the datapath chooses the size"
+    ),
+    ignored("udp-recvmmsg", SWITCH, _L, "receive in batches", _BATCHES),
+    ignored("udp-recvmmsg-log", SWITCH, _L, "log the size of batches", _BATCHES),
+    ignored("udp-sendmmsg-log", SWITCH, _L, "log the size of batches", _BATCHES),
+    ignored("drop-invalid-packets", SWITCH, _L, "drop what is no STUN and no ChannelData"),
+    not_built(
+        "drop-invalid-packets-log", SWITCH, _L, "log them", "they are counted and not logged"
+    ),
+    not_built("respond-http-unsupported", SWITCH, _L, "400 for HTTP on a TURN port", _NO_HTTP),
+    not_built("acme-redirect", TEXT, _L, "where to send ACME challenges", _NO_HTTP),
+)
+
+_R = Section.RELAY
+RELAY_OPTIONS = (
+    Option(
+        "relay-ip",
+        ADDRESS,
+        _R,
+        "address to relay from; none: the one that the client speaks to",
+        short="E",
+        repeatable=True,
+    ),
+    Option(
+        "external-ip",
+        EXTERNAL,
+        _R,
+        "what relayed addresses are known by outside a NAT",
+        short="X",
+        repeatable=True,
+    ),
+    Option("min-port", RELAY_PORT, _R, "lowest relay port", "49152"),
+    Option("max-port", RELAY_PORT, _R, "highest relay port", "65535"),
+    Option(
+        "allocation-default-address-family",
+        choice("ipv4", "ipv6", "keep"),
+        _R,
+        "family of the relayed address when the client names none; keep: the client's own",
+        "ipv4",
+        short="A",
+    ),
+    Option(
+        "keep-address-family",
+        SWITCH,
+        _R,
+        "the same as allocation-default-address-family=keep",
+        "no",
+        short="K",
+    ),
+    not_built("relay-device", TEXT, _R, "device of the relay sockets", _NO_DEVICE, short="i"),
+    not_built("relay-threads", COUNT, _R, "worker threads", _ONE_WORKER, short="m", quiet=(0, 1)),
+    not_built("cpus", COUNT, _R, "processors to count on", _ONE_WORKER, quiet=(0, 1)),
+    not_built(
+        "no-udp-relay", SWITCH, _R, "no UDP towards peers", "UDP is the only transport to peers"
+    ),
+    ignored("no-tcp-relay", SWITCH, _R, "no TCP towards peers (RFC 6062)"),
+    not_built("multiplex-peer", SWITCH, _R, "one relay port for all", _NO_MULTIPLEX),
+    not_built("multiplex-peer-port", PORT, _R, "that port", _NO_MULTIPLEX),
+    not_built("multiplex-peer-max-peers", COUNT, _R, "peers of an allocation", _NO_MULTIPLEX),
+    ignored("udp-gso", SWITCH, _R, "send in trains", _BATCHES),
+    not_built(
+        "server-relay",
+        SWITCH,
+        _R,
+        "take packets from peers without a permission",
+        "a peer always needs a permission (RFC 8656 §9)",
+    ),
+)
+
+_M = Section.LIMITS
+LIMIT_OPTIONS = (
+    Option("user-quota", COUNT, _M, "allocations of one user; 0: no limit", "0", short="q"),
+    Option("total-quota", COUNT, _M, "allocations in all; 0: no limit", "0", short="Q"),
+    Option(
+        "max-allocate-lifetime",
+        seconds(1, bare=3600),
+        _M,
+        "longest lifetime of an allocation",
+        "3600",
+    ),
+    Option("permission-lifetime", seconds(1, bare=300), _M, "lifetime of a permission", "300"),
+    Option("channel-lifetime", seconds(1, bare=600), _M, "lifetime of a channel binding", "600"),
+    not_built("max-bps", BYTES_PER_SECOND, _M, "bytes/s of a client", _NO_BANDWIDTH, short="s"),
+    not_built("bps-capacity", BYTES_PER_SECOND, _M, "bytes/s in all", _NO_BANDWIDTH, short="B"),
+    ignored(
+        "max-allocate-timeout",
+        COUNT,
+        _M,
+        "how long a client may stay without an allocation",
+        "a client without an allocation leaves nothing behind",
+    ),
+    not_built("unauthorized-ratelimit", SWITCH, _M, "limit 401 by source", _NO_SOURCE_LIMIT),
+    not_built(
+        "unauthorized-ratelimit-rps", whole(0, 2**31 - 1, bare=10), _M, "401/s", _NO_SOURCE_LIMIT
+    ),
+    not_built(
+        "drain-min-allocations",
+        COUNT,
+        _M,
+        "allocations left when draining ends",
+        "there is no drain mode",
+    ),
+)
+
+_P = Section.PROTOCOL
+PROTOCOL_OPTIONS = (
+    Option("fingerprint", SWITCH, _P, "FINGERPRINT in every answer", "no", short="f"),
+    Option("include-reason-string", SWITCH, _P, "reason phrases in error answers", "no"),
+    Option(
+        "rfc5766-channel-numbers",
+        SWITCH,
+        _P,
+        "take channel numbers up to 0x7FFF, not only to 0x4FFF",
+        "no",
+    ),
+    not_built("stun-only", SWITCH, _P, "answer Binding only", "TURN is served as well", short="S"),
+    not_built("no-stun", SWITCH, _P, "do not answer Binding", "Binding is answered"),
+    not_built(
+        "secure-stun", SWITCH, _P, "credentials for Binding", "Binding is answered to everyone"
+    ),
+    *(
+        not_built(name, ENDPOINT, _P, meaning, _NO_ALTERNATE, repeatable=True)
+        for name, meaning in (
+            ("alternate-server", "send clients there"),
+            ("tls-alternate-server", "send TLS and DTLS clients there"),
+            ("tcp-alternate-server", "send TCP clients there"),
+            ("udp-alternate-server", "send UDP clients there"),
+        )
+    ),
+    not_built("mobility", SWITCH, _P, "RFC 8016", "a client that moves allocates anew"),
+    not_built("rfc5780", SWITCH, _P, "NAT behaviour discovery", _NO_DISCOVERY),
+    ignored("no-rfc5780", SWITCH, _P, "no NAT behaviour discovery"),
+    not_built(
+        "stun-backward-compatibility",
+        SWITCH,
+        _P,
+        "MAPPED-ADDRESS beside XOR-MAPPED-ADDRESS",
+        "XOR-MAPPED-ADDRESS is sent alone",
+    ),
+    not_built(
+        "rfc3489-compatibility",
+        SWITCH,
+        _P,
+        "answer Binding without a magic cookie",
+        "requests without a magic cookie are dropped",
+    ),
+    ignored("response-origin-only-with-rfc5780", SWITCH, _P, "RESPONSE-ORIGIN with RFC 5780 only"),
+    not_built("software-attribute", SWITCH, _P, "SOFTWARE in answers", "it is not sent"),
+    ignored("no-software-attribute", SWITCH, _P, "no SOFTWARE in answers"),
+    not_built(
+        "check-origin-consistency", SWITCH, _P, "ORIGIN must not change", "ORIGIN is not looked at"
+    ),
+)
+
+_T = Section.TLS
+TLS_OPTIONS = (
+    not_built("tls-listening-port", PORT, _T, "TLS and DTLS port", _NO_TLS),
+    not_built("cert", FILE, _T, "certificate chain (PEM)", _NO_TLS),
+    not_built("pkey", FILE, _T, "private key (PEM)", _NO_TLS),
+    not_built("pkey-pwd", TEXT, _T, "password of the private key", _NO_TLS, secret=True),
+    not_built("cipher-list", TEXT, _T, "ciphers in OpenSSL's words", _NO_TLS),
+    not_built("CA-file", FILE, _T, "who signs client certificates", _NO_TLS),
+    not_built("ec-curve-name", TEXT, _T, "curve of the key exchange", _NO_TLS),
+    not_built("dh-file", FILE, _T, "parameters of the key exchange", _NO_TLS),
+    not_built("dh566", SWITCH, _T, "parameters of 566 bits", _NO_TLS),
+    not_built("dh1066", SWITCH, _T, "parameters of 1066 bits", _NO_TLS),
+    not_built("tlsv1", SWITCH, _T, "TLS 1.0 as well", _NO_TLS),
+    not_built("tlsv1_1", SWITCH, _T, "TLS 1.1 as well", _NO_TLS),
+    not_built("no-tlsv1_2", SWITCH, _T, "TLS 1.3 at least", _NO_TLS),
+    not_built("raw-public-keys", SWITCH, _T, "RFC 7250", _NO_TLS),
+    not_built("dtls", SWITCH, _T, "DTLS listeners", _NO_TLS),
+    ignored("no-dtls", SWITCH, _T, "no DTLS listener", ALREADY),
+    ignored("no-tls", SWITCH, _T, "no TLS listener", ALREADY),
+)

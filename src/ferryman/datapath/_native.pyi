@@ -1,0 +1,110 @@
+"""The compiled datapath, as Python sees it.
+
+IPs are 4 or 16 bytes in network order, every `expires_at` and `now` is CLOCK_MONOTONIC in
+nanoseconds. ValueError, TypeError or OverflowError for arguments that are not of these shapes.
+"""
+
+from collections.abc import Sequence
+from typing import Any, TypeAlias, final
+
+# Transport protocol number (17 or 6), client IP and port, server IP and port, socket.
+RawFiveTuple: TypeAlias = tuple[int, bytes, int, bytes, int, int]
+
+# First item says which:
+# (0, RawFiveTuple, message)                                                       Reply
+# (1, allocation, RawFiveTuple, bound IP, port, advertised IP, port, expires_at)   OpenAllocation
+# (2, allocation, expires_at)                                                      ExtendAllocation
+# (3, allocation)                                                                  CloseAllocation
+# (4, allocation, peer IP, relayed_only, expires_at)                               Permit
+# (5, allocation, number, peer IP, port, relayed_only, expires_at)                 BindChannel
+RawCommand: TypeAlias = tuple[Any, ...]
+
+# First item says which:
+# (0, RawFiveTuple, message)     a request for the engine
+# (1, allocation, sent packets, sent bytes, received packets, received bytes, dropped packets)
+#                                an allocation is closed, and its relay socket
+# (2, RawFiveTuple)              a TCP connection ended that had asked something
+# (3, text)                      something that the operator should know
+RawEvent: TypeAlias = tuple[Any, ...]
+
+@final
+class Datapath:
+    """The worker thread and its sockets. Methods may be called from any thread; none waits for
+    the worker but `stop`, and the worker never waits for Python.
+    """
+
+    def __new__(
+        cls,
+        *,
+        fingerprint: bool,
+        queue_limit: int = 4096,
+        pending_connections: int = 4096,
+        connection_timeout: float = 60.0,
+    ) -> Datapath:
+        """`fingerprint`: every Binding answer carries FINGERPRINT. `queue_limit`: how many
+        requests wait; more are dropped (UDP) or not read yet (TCP). `pending_connections`: how
+        many TCP connections may be open without an allocation (then the oldest is closed), each
+        for `connection_timeout` seconds at most. OSError when there is no descriptor left.
+        """
+
+    def listen_udp(self, ip: bytes, port: int) -> int:
+        """Binds a UDP socket for clients and returns its port (0 takes any). Bound to the
+        wildcard, it answers from the address that was asked. OSError."""
+
+    def listen_tcp(self, ip: bytes, port: int) -> int:
+        """The same for TCP."""
+
+    def bind_relay(self, ip: bytes, port: int) -> None:
+        """Binds a relay socket ahead of need, for an Open that names this address. OSError."""
+
+    def release_relay(self, ip: bytes, port: int) -> None:
+        """Closes a relay socket that no Open has taken; nothing for any other address."""
+
+    def start(self) -> None:
+        """Starts the worker thread; once is enough."""
+
+    def fileno(self) -> int:
+        """A descriptor that is readable while `drain` has something."""
+
+    def drain(self, limit: int = 64) -> list[RawEvent]:
+        """Takes up to `limit` events in order; `fileno` stays readable if some are left."""
+
+    def apply(self, commands: Sequence[RawCommand]) -> None:
+        """Gives commands to the worker, which obeys all of them in order. A Reply leaves after
+        what stands before it is in force. Unknown allocations are ignored."""
+
+    def counters(self) -> dict[str, int]:
+        """What has been counted so far, drops by reason (`dropped_...`)."""
+
+    def stop(self) -> None:
+        """Lets the worker obey what it was given before, ends it and closes every socket.
+        Twice is fine."""
+
+@final
+class Table:
+    """The flow table alone: the same commands, no sockets, verdicts to look at.
+
+    Verdicts: ("answer", bytes), ("ask",), ("peer", allocation, IP, port, payload),
+    ("client", allocation, bytes as they would leave), ("drop", reason).
+    """
+
+    def __new__(cls, *, fingerprint: bool = False) -> Table: ...
+    def apply(self, command: RawCommand) -> tuple[int, int, int, int, int] | None:
+        """Obeys a command; a Close returns packets and bytes sent, packets and bytes received,
+        packets dropped."""
+
+    def from_client(
+        self, five_tuple: RawFiveTuple, packet: bytes, now: int
+    ) -> tuple[Any, ...]:
+        """The verdict on a packet from a client."""
+
+    def from_peer(
+        self,
+        bound_ip: bytes,
+        bound_port: int,
+        peer_ip: bytes,
+        peer_port: int,
+        payload: bytes,
+        now: int,
+    ) -> tuple[Any, ...]:
+        """The verdict on a packet from a peer."""

@@ -1,0 +1,327 @@
+"""The flow table of the packet path in plain Python (RFC 8656 §9, §11, §12): commands and packets
+in, verdicts out, word for word as `_native.Table` gives them.
+
+To be read, and for the native table to be held against. Knows no socket and no clock. Unlike its
+twin it never forgets what has expired, so that a difference shows if forgetting ever counts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from secrets import token_bytes
+from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
+
+from ferryman.datapath.door import Command, RawFiveTuple
+from ferryman.datapath.fake_reader import Unusable, header_untrusted, send_indication_untrusted
+from ferryman.engine.five_tuple import Transport
+from ferryman.wire.address import Address
+from ferryman.wire.channel_data import decode_channel_data_untrusted, encode_channel_data
+from ferryman.wire.errors import Malformed
+from ferryman.wire.message import decode_untrusted, encode
+from ferryman.wire.registry import (
+    MAX_REQUEST,
+    UNDERSTOOD,
+    Attribute,
+    ErrorCode,
+    MessageClass,
+    Method,
+)
+from ferryman.wire.values import (
+    encode_error,
+    encode_types,
+    encode_xor_address,
+)
+
+Verdict: TypeAlias = tuple[Any, ...]
+"""("answer", bytes), ("ask",), ("peer", allocation, ip, port, payload),
+("client", allocation, bytes as they would leave) or ("drop", reason)."""
+
+RawUsage: TypeAlias = tuple[int, int, int, int, int]
+"""Packets and bytes sent, packets and bytes received, packets dropped."""
+
+_Key = TypeVar("_Key")
+_LISTED: Final = 64
+"""How many unknown attributes an answer lists at most."""
+
+
+class _Drop(Exception):
+    """Why a packet that could be read goes nowhere; the text is the reason's name."""
+
+
+@dataclass(slots=True)
+class _Usage:
+    sent_packets: int = 0
+    sent_bytes: int = 0
+    received_packets: int = 0
+    received_bytes: int = 0
+    dropped_packets: int = 0
+
+
+class _Permission(NamedTuple):
+    relayed_only: bool
+    expires_at: int
+
+
+class _Channel(NamedTuple):
+    peer: Address
+    relayed_only: bool
+    expires_at: int
+
+
+@dataclass(slots=True)
+class _Allocation:
+    number: int
+    five_tuple: RawFiveTuple
+    bound: Address
+    advertised: Address
+    expires_at: int
+    permissions: dict[bytes, _Permission] = field(default_factory=dict)
+    channels: dict[int, _Channel] = field(default_factory=dict)
+    usage: _Usage = field(default_factory=_Usage)
+
+    def permit(self, ip: bytes, permission: _Permission) -> None:
+        if len(ip) == len(self.bound.ip):
+            self.permissions[ip] = permission
+
+    def bind(self, number: int, channel: _Channel) -> None:
+        """Number and peer belong to each other from now on and to nothing else."""
+        if channel.peer.family is not self.bound.family:
+            return
+        others = {n: other for n, other in self.channels.items() if other.peer != channel.peer}
+        self.channels = others | {number: channel}
+
+    def permits(self, ip: bytes, now: int) -> bool:
+        permission = self.permissions.get(ip)
+        return permission is not None and permission.expires_at > now
+
+    def number_of(self, peer: Address, now: int) -> int | None:
+        """The channel bound to exactly this peer (RFC 8656 §12.7)."""
+        for number, channel in self.channels.items():
+            if channel.peer == peer and channel.expires_at > now:
+                return number
+        return None
+
+    def framed(self, peer: Address, payload: bytes, now: int) -> bytes:
+        """A payload from a peer as it goes to the client (RFC 8656 §11.3, §12.7)."""
+        if not self.permits(peer.ip, now):
+            raise _Drop("no_permission")
+        number = self.number_of(peer, now)
+        try:
+            if number is None:
+                return _data_indication(peer, payload)
+            over_tcp = self.five_tuple[0] == Transport.TCP
+            return encode_channel_data(number, payload, padded=over_tcp)
+        except ValueError:  # longer than 16 bits can tell
+            raise _Drop("too_long") from None
+
+
+class FakeTable:
+    """Every allocation with its permissions and channels, and the verdict on each packet."""
+
+    def __init__(self, *, fingerprint: bool = False) -> None:
+        self._fingerprint = fingerprint
+        self._allocations: dict[int, _Allocation] = {}
+        self._by_client: dict[RawFiveTuple, _Allocation] = {}
+        self._by_bound: dict[Address, _Allocation] = {}
+        self._by_relayed: dict[Address, _Allocation] = {}
+
+    def apply(self, command: Command) -> RawUsage | None:
+        """Obey a command of the datapath; CloseAllocation returns what was carried."""
+        word, *rest = command
+        if word == 1:
+            self._open(*rest)
+        elif word == 3:
+            return self._close(*rest)
+        elif word in (2, 4, 5) and (allocation := self._allocations.get(rest[0])):
+            _change(allocation, word, *rest[1:])
+        return None
+
+    def _open(
+        self,
+        number: int,
+        five_tuple: RawFiveTuple,
+        bound_ip: bytes,
+        bound_port: int,
+        advertised_ip: bytes,
+        advertised_port: int,
+        expires_at: int,
+    ) -> None:
+        if number in self._allocations:
+            return
+        bound = Address(bound_ip, bound_port)
+        advertised = Address(advertised_ip, advertised_port)
+        allocation = _Allocation(number, five_tuple, bound, advertised, expires_at)
+        self._allocations[number] = allocation
+        self._by_client[five_tuple] = allocation
+        self._by_bound[bound] = allocation
+        self._by_relayed |= {bound: allocation, advertised: allocation}
+
+    def _close(self, number: int) -> RawUsage | None:
+        allocation = self._allocations.pop(number, None)
+        if allocation is None:
+            return None
+        # Whoever took over the client or an address keeps it.
+        self._by_client = _without(allocation, self._by_client)
+        self._by_bound = _without(allocation, self._by_bound)
+        self._by_relayed = _without(allocation, self._by_relayed)
+        usage = allocation.usage
+        return (
+            usage.sent_packets,
+            usage.sent_bytes,
+            usage.received_packets,
+            usage.received_bytes,
+            usage.dropped_packets,
+        )
+
+    def from_client(self, five_tuple: RawFiveTuple, packet: bytes, now: int) -> Verdict:
+        """What is to be done with a packet (over TCP: one frame) that a client sent."""
+        try:
+            if not packet or packet[0] >= 0x80:
+                raise Unusable("not_turn")
+            if packet[0] >= 0x40:
+                return self._channel_data(five_tuple, packet, now)
+            return self._stun(five_tuple, packet, now)
+        except (Unusable, _Drop) as reason:
+            if allocation := self._by_client.get(five_tuple):
+                allocation.usage.dropped_packets += 1
+            return ("drop", str(reason))
+
+    def from_peer(
+        self,
+        bound_ip: bytes,
+        bound_port: int,
+        peer_ip: bytes,
+        peer_port: int,
+        payload: bytes,
+        now: int,
+    ) -> Verdict:
+        """What is to be done with a packet that came from a peer to a relay socket."""
+        allocation = self._by_bound.get(Address(bound_ip, bound_port))
+        if allocation is None:
+            return ("drop", "no_allocation")
+        try:
+            if allocation.expires_at <= now:
+                raise _Drop("no_allocation")
+            framed = allocation.framed(Address(peer_ip, peer_port), payload, now)
+        except _Drop as reason:
+            allocation.usage.dropped_packets += 1
+            return ("drop", str(reason))
+        _count_received(allocation, payload)
+        return ("client", allocation.number, framed)
+
+    def _stun(self, five_tuple: RawFiveTuple, packet: bytes, now: int) -> Verdict:
+        message_class, method = header_untrusted(packet)
+        if message_class is MessageClass.REQUEST:
+            if len(packet) > MAX_REQUEST:
+                raise Unusable("too_long")
+            return self._answer(five_tuple, packet) if method == Method.BINDING else ("ask",)
+        if (message_class, method) == (MessageClass.INDICATION, Method.SEND):
+            return self._send(five_tuple, packet, now)
+        raise Unusable("unexpected")
+
+    def _answer(self, five_tuple: RawFiveTuple, packet: bytes) -> Verdict:
+        """RFC 8489 §6.3.1. A drop here is nobody's: the table has passed the packet on."""
+        try:
+            request = decode_untrusted(packet)
+        except Malformed:
+            return ("drop", "malformed")
+        unknown = request.unknown_required(UNDERSTOOD[Method.BINDING])[:_LISTED]
+        if unknown:
+            message_class = MessageClass.ERROR
+            attributes = [
+                (Attribute.ERROR_CODE, encode_error(ErrorCode.UNKNOWN_ATTRIBUTE)),
+                (Attribute.UNKNOWN_ATTRIBUTES, encode_types(unknown)),
+            ]
+        else:
+            message_class = MessageClass.SUCCESS
+            mapped = Address(*five_tuple[1:3])
+            value = encode_xor_address(mapped, request.transaction_id)
+            attributes = [(Attribute.XOR_MAPPED_ADDRESS, value)]
+        answer = encode(
+            message_class,
+            Method.BINDING,
+            request.transaction_id,
+            attributes,
+            fingerprint=self._fingerprint or request.has_fingerprint,
+        )
+        return ("answer", answer)
+
+    def _send(self, five_tuple: RawFiveTuple, packet: bytes, now: int) -> Verdict:
+        """RFC 8656 §11.2."""
+        sender = self._live(five_tuple, now)
+        peer, payload = send_indication_untrusted(packet)
+        if peer.family is not sender.bound.family:
+            raise _Drop("wrong_family")
+        if peer.port == 0:
+            raise _Drop("port_zero")
+        if not sender.permits(peer.ip, now):
+            raise _Drop("no_permission")
+        relayed_only = sender.permissions[peer.ip].relayed_only
+        return self._toward(sender, peer, relayed_only, payload, now)
+
+    def _channel_data(self, five_tuple: RawFiveTuple, packet: bytes, now: int) -> Verdict:
+        """RFC 8656 §12.6: the channel is enough, no permission is asked for."""
+        try:
+            number, payload = decode_channel_data_untrusted(packet)
+        except Malformed:
+            raise Unusable("malformed") from None
+        sender = self._live(five_tuple, now)
+        channel = sender.channels.get(number)
+        if channel is None or channel.expires_at <= now:
+            raise _Drop("no_channel")
+        return self._toward(sender, channel.peer, channel.relayed_only, payload, now)
+
+    def _live(self, five_tuple: RawFiveTuple, now: int) -> _Allocation:
+        allocation = self._by_client.get(five_tuple)
+        if allocation is None or allocation.expires_at <= now:
+            raise _Drop("no_allocation")
+        return allocation
+
+    def _toward(
+        self, sender: _Allocation, peer: Address, relayed_only: bool, payload: bytes, now: int
+    ) -> Verdict:
+        """To the live allocation whose relayed address that is, or out of the relay socket."""
+        target = self._by_relayed.get(peer)
+        verdict: Verdict
+        if target is not None and target.expires_at > now:
+            framed = target.framed(sender.advertised, payload, now)
+            _count_received(target, payload)
+            verdict = ("client", target.number, framed)
+        elif relayed_only:
+            raise _Drop("own_address")
+        else:
+            verdict = ("peer", sender.number, peer.ip, peer.port, payload)
+        sender.usage.sent_packets += 1
+        sender.usage.sent_bytes += len(payload)
+        return verdict
+
+
+def _without(gone: _Allocation, held: dict[_Key, _Allocation]) -> dict[_Key, _Allocation]:
+    return {key: allocation for key, allocation in held.items() if allocation is not gone}
+
+
+def _change(allocation: _Allocation, word: int, *rest: Any) -> None:
+    if word == 2:
+        (allocation.expires_at,) = rest
+    elif word == 4:
+        peer_ip, relayed_only, expires_at = rest
+        allocation.permit(peer_ip, _Permission(relayed_only, expires_at))
+    else:
+        number, peer_ip, peer_port, relayed_only, expires_at = rest
+        channel = _Channel(Address(peer_ip, peer_port), relayed_only, expires_at)
+        allocation.bind(number, channel)
+
+
+def _count_received(allocation: _Allocation, payload: bytes) -> None:
+    allocation.usage.received_packets += 1
+    allocation.usage.received_bytes += len(payload)
+
+
+def _data_indication(peer: Address, payload: bytes) -> bytes:
+    """RFC 8656 §11.6; ValueError for a payload that no message can hold."""
+    transaction_id = token_bytes(12)
+    attributes = [
+        (Attribute.XOR_PEER_ADDRESS, encode_xor_address(peer, transaction_id)),
+        (Attribute.DATA, payload),
+    ]
+    return encode(MessageClass.INDICATION, Method.DATA, transaction_id, attributes)

@@ -1,0 +1,1 @@
+"""The command line: reads arguments and configuration, prints, and calls what it was given."""

@@ -1,0 +1,179 @@
+"""Native against fake: the same words, the same packets, a hand-turned clock, the same verdicts."""
+
+from __future__ import annotations
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+
+from ferryman.wire.address import Address
+from ferryman.wire.channel_data import encode_channel_data
+from tests.datapath.arena import (
+    CLIENTS,
+    INSIDE,
+    NOW,
+    NUMBERS,
+    OUTSIDE,
+    OUTSIDE_V6,
+    PEER_IPS,
+    PEERS,
+    PORTS,
+    RELAYED,
+    booleans,
+    packets,
+    payloads,
+    send_indication,
+)
+from tests.datapath.twins import RawFiveTuple, Twins
+
+# Nanoseconds on a small scale: whatever is drawn is often exactly the last one.
+lifetimes = st.integers(1, 30)
+clients = st.sampled_from(CLIENTS)
+peers = st.sampled_from(PEERS)
+numbers = st.sampled_from(NUMBERS)
+indices = st.integers(0, 7)
+
+
+class TableParity(RuleBasedStateMachine):
+    """What is opened, permitted and bound is drawn from the same small arena as the packets, so
+    that most of them belong to a flow that is there, or has just ended."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = NOW
+        self.opened: list[int] = []
+        self.last = 0
+
+    @initialize(fingerprint=booleans)
+    def start(self, fingerprint: bool) -> None:
+        """Two clients that may speak to each other and to a peer, over a channel or without."""
+        self.twins = Twins(fingerprint=fingerprint)
+        for client, port in zip(CLIENTS, PORTS, strict=False):
+            allocation = self._open(client, port, False, 300)
+            for ip in (PEERS[0].ip, OUTSIDE):
+                self.twins.apply(4, allocation, ip, ip == OUTSIDE, self.now + 200)
+            self.twins.apply(5, allocation, NUMBERS[0], *PEERS[0], False, self.now + 100)
+
+    def _open(self, client: RawFiveTuple, port: int, v6: bool, lifetime: int) -> int:
+        self.last += 1
+        self.opened.append(self.last)
+        bound, advertised = (OUTSIDE_V6, OUTSIDE_V6) if v6 else (INSIDE, OUTSIDE)
+        expires_at = self.now + lifetime
+        self.twins.apply(1, self.last, client, bound, port, advertised, port, expires_at)
+        return self.last
+
+    def _pick(self, index: int) -> int:
+        """Mostly an open allocation, else one that is not."""
+        return self.opened[index] if index < len(self.opened) else self.last + 1
+
+    @rule(client=clients, port=st.sampled_from(PORTS), v6=booleans, lifetime=lifetimes)
+    def open(self, client: RawFiveTuple, port: int, v6: bool, lifetime: int) -> None:
+        if len(self.opened) < 6:
+            self._open(client, port, v6, lifetime)
+
+    @rule(index=indices, client=clients)
+    def open_again(self, index: int, client: RawFiveTuple) -> None:
+        if index < len(self.opened):
+            number = self.opened[index]
+            self.twins.apply(1, number, client, INSIDE, 50009, OUTSIDE, 50009, self.now + 9)
+
+    @rule(index=indices, lifetime=st.integers(0, 40))
+    def extend(self, index: int, lifetime: int) -> None:
+        self.twins.apply(2, self._pick(index), self.now + lifetime)
+
+    @precondition(lambda self: len(self.opened) > 2)
+    @rule(index=indices)
+    def close(self, index: int) -> None:
+        allocation = self._pick(index)
+        self.twins.apply(3, allocation)
+        self.opened = [number for number in self.opened if number != allocation]
+
+    @rule(index=indices, ip=st.sampled_from(PEER_IPS), relayed_only=booleans, lifetime=lifetimes)
+    def permit(self, index: int, ip: bytes, relayed_only: bool, lifetime: int) -> None:
+        self.twins.apply(4, self._pick(index), ip, relayed_only, self.now + lifetime)
+
+    @rule(index=indices, number=numbers, peer=peers, relayed_only=booleans, lifetime=lifetimes)
+    def bind(
+        self, index: int, number: int, peer: Address, relayed_only: bool, lifetime: int
+    ) -> None:
+        expires_at = self.now + lifetime
+        self.twins.apply(5, self._pick(index), number, *peer, relayed_only, expires_at)
+
+    @rule(index=indices, count=st.integers(10, 40))
+    def permit_many(self, index: int, count: int) -> None:
+        """So many that the native table sweeps out what is dead."""
+        for n in range(count):
+            ip = bytes([198, 51, 101, n])
+            self.twins.apply(4, self._pick(index), ip, False, self.now + n % 7)
+            peer = Address(ip, 1)
+            self.twins.apply(5, self._pick(index), 0x4100 + n, *peer, False, self.now + n % 5)
+
+    @rule(nanoseconds=st.integers(1, 9))
+    def tick(self, nanoseconds: int) -> None:
+        self.now += nanoseconds
+
+    @rule(client=clients, said=st.lists(packets, max_size=4))
+    def speak(self, client: RawFiveTuple, said: list[bytes]) -> None:
+        for packet in said:
+            self.twins.from_client(client, packet, self.now)
+
+    @rule(relayed=st.sampled_from(RELAYED), peer=peers, payload=payloads)
+    def hear(self, relayed: Address, peer: Address, payload: bytes) -> None:
+        self.twins.from_peer(relayed, peer, payload, self.now)
+
+    @rule()
+    def everyone_speaks(self) -> None:
+        for client in CLIENTS:
+            for length, peer in enumerate(PEERS):
+                self.twins.from_client(client, send_indication(peer, bytes(length)), self.now)
+            for length, number in enumerate(NUMBERS):
+                message = encode_channel_data(number, bytes(length), padded=False)
+                self.twins.from_client(client, message, self.now)
+
+    @rule()
+    def everyone_hears(self) -> None:
+        for relayed in RELAYED:
+            for length, peer in enumerate(PEERS):
+                self.twins.from_peer(relayed, peer, bytes(length), self.now)
+
+    @rule(
+        client=clients,
+        number=numbers,
+        relayed=st.sampled_from(RELAYED),
+        peer=peers,
+        length=st.sampled_from([65_504, 65_505, 65_516, 65_517, 65_535]),
+    )
+    def shout(
+        self, client: RawFiveTuple, number: int, relayed: Address, peer: Address, length: int
+    ) -> None:
+        payload = bytes(length)
+        message = encode_channel_data(number, payload, padded=False)
+        self.twins.from_client(client, message, self.now)
+        self.twins.from_peer(relayed, peer, payload, self.now)
+        self.twins.from_peer(relayed, peer, payload + b"x", self.now)
+
+    def teardown(self) -> None:
+        """What was carried has to agree in the end."""
+        for allocation in self.opened:
+            self.twins.apply(3, allocation)
+
+
+TestTableParity = TableParity.TestCase
+TestTableParity.settings = settings(stateful_step_count=80)
+
+
+@given(said=st.lists(packets, min_size=10, max_size=20), fingerprint=booleans)
+def test_every_packet_to_a_flow_that_stands_gets_one_verdict(
+    said: list[bytes], fingerprint: bool
+) -> None:
+    twins = Twins(fingerprint=fingerprint)
+    for allocation, (client, port) in enumerate(zip(CLIENTS, PORTS, strict=False)):
+        twins.apply(1, allocation, client, INSIDE, port, OUTSIDE, port, NOW + 1)
+        for ip in PEER_IPS:
+            twins.apply(4, allocation, ip, ip == OUTSIDE, NOW + 1)
+        twins.apply(5, allocation, NUMBERS[0], *PEERS[0], False, NOW + 1)
+        twins.apply(5, allocation, NUMBERS[1], *RELAYED[0], True, NOW + 1)
+        for packet in said:
+            twins.from_client(client, packet, NOW)
+    for allocation in range(len(PORTS)):
+        twins.apply(3, allocation)

@@ -1,0 +1,55 @@
+"""The native flow table and its readable twin, asked the same and made to agree."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ferryman.datapath._native import Table
+from ferryman.datapath.fake import FakeTable
+from ferryman.wire.address import Address
+
+Verdict = tuple[Any, ...]
+RawFiveTuple = tuple[int, bytes, int, bytes, int, int]
+
+
+class Twins:
+    """Every word goes to both tables; an answer in which they differ is a failed test."""
+
+    def __init__(self, *, fingerprint: bool = False) -> None:
+        self.native = Table(fingerprint=fingerprint)
+        self.fake = FakeTable(fingerprint=fingerprint)
+        self.transaction_ids: set[bytes] = set()
+
+    def apply(self, *command: object) -> tuple[int, int, int, int, int] | None:
+        native, fake = self.native.apply(command), self.fake.apply(command)
+        assert native == fake, command
+        return native
+
+    def from_client(self, five_tuple: RawFiveTuple, packet: bytes, now: int) -> Verdict:
+        native = self.native.from_client(five_tuple, packet, now)
+        return self._agreed(native, self.fake.from_client(five_tuple, packet, now))
+
+    def from_peer(self, bound: Address, peer: Address, payload: bytes, now: int) -> Verdict:
+        native = self.native.from_peer(*bound, *peer, payload, now)
+        return self._agreed(native, self.fake.from_peer(*bound, *peer, payload, now))
+
+    def _agreed(self, native: Verdict, fake: Verdict) -> Verdict:
+        native, fake = self._unmasked(native), self._unmasked(fake)
+        assert native == fake
+        return native
+
+    def _unmasked(self, verdict: Verdict) -> Verdict:
+        """A Data indication without its random transaction id, which also hides an IPv6 peer."""
+        if verdict[0] != "client" or verdict[2][0] >= 0x40:
+            return verdict
+        word, allocation, message = verdict
+        transaction_id = message[8:20]
+        assert transaction_id not in self.transaction_ids
+        self.transaction_ids.add(transaction_id)
+        unmasked = bytearray(message)
+        unmasked[8:20] = bytes(12)
+        if message[25] == 2:
+            unmasked[32:44] = bytes(
+                octet ^ mask for octet, mask in zip(message[32:44], transaction_id, strict=True)
+            )
+        return (word, allocation, bytes(unmasked))

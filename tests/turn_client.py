@@ -1,0 +1,250 @@
+"""A small TURN client over real sockets, for tests that need to misbehave exactly so.
+
+Blocking, one request at a time (RFC 8489 §6.2, RFC 8656 §6); it reads with the wire room and
+knows nothing of the server's insides.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from ferryman.auth.long_term import long_term_key
+from ferryman.wire.address import Address
+from ferryman.wire.channel_data import decode_channel_data_untrusted, encode_channel_data
+from ferryman.wire.framing import StreamFrames
+from ferryman.wire.message import Message, decode_untrusted, encode
+from ferryman.wire.registry import Attribute, MessageClass, Method
+from ferryman.wire.values import (
+    decode_error_untrusted,
+    decode_uint32_untrusted,
+    decode_xor_address_untrusted,
+    encode_channel_number,
+    encode_requested_transport,
+    encode_uint32,
+    encode_xor_address,
+)
+
+TIMEOUT = 3.0
+UDP_TRANSPORT = (Attribute.REQUESTED_TRANSPORT, encode_requested_transport(17))
+
+Attributes = Iterable[tuple[int, bytes]]
+
+
+@dataclass(frozen=True)
+class Response:
+    message: Message
+    packet: bytes
+
+    @property
+    def code(self) -> int:
+        """0 for success, else the error code."""
+        value = self.message.first(Attribute.ERROR_CODE)
+        return 0 if value is None else decode_error_untrusted(value)[0]
+
+    @property
+    def lifetime(self) -> int:
+        value = self.message.first(Attribute.LIFETIME)
+        assert value is not None
+        return decode_uint32_untrusted(value)
+
+    def address(self, attribute: int) -> Address:
+        value = self.message.first(attribute)
+        assert value is not None, f"no attribute 0x{attribute:04X}"
+        return decode_xor_address_untrusted(value, self.message.transaction_id)
+
+
+class TurnClient:
+    """One 5-tuple to the server at `host`:`port`; over TCP when `stream` is set."""
+
+    def __init__(
+        self,
+        port: int,
+        username: str,
+        password: str,
+        *,
+        host: str = "127.0.0.1",
+        stream: bool = False,
+    ) -> None:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        kind = socket.SOCK_STREAM if stream else socket.SOCK_DGRAM
+        self.socket = socket.socket(family, kind)
+        self.socket.settimeout(TIMEOUT)
+        self.socket.connect((host, port))
+        self.stream = stream
+        self.username = username
+        self.password = password
+        self.realm = ""
+        self.nonce = b""
+        self._frames = StreamFrames()
+        self._waiting: list[bytes] = []
+
+    def __enter__(self) -> TurnClient:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.socket.close()
+
+    @property
+    def local(self) -> Address:
+        host, port = self.socket.getsockname()[:2]
+        return Address.of(host, port)
+
+    def send(self, packet: bytes) -> None:
+        self.socket.sendall(packet)
+
+    def receive(self) -> bytes:
+        """The next message or ChannelData; raises TimeoutError or ConnectionError."""
+        if not self.stream:
+            return self.socket.recv(65_536)
+        while not self._waiting:
+            octets = self.socket.recv(65_536)
+            if not octets:
+                raise ConnectionResetError("the server has closed the connection")
+            self._waiting += self._frames.feed_untrusted(octets)
+        return self._waiting.pop(0)
+
+    def is_silent(self, seconds: float = 0.3) -> bool:
+        """Whether nothing at all arrives for so long."""
+        self.socket.settimeout(seconds)
+        try:
+            self._waiting.insert(0, self.receive())
+        except TimeoutError:
+            return True
+        finally:
+            self.socket.settimeout(TIMEOUT)
+        return False
+
+    def signed(
+        self, method: int, attributes: Attributes = (), transaction_id: bytes | None = None
+    ) -> bytes:
+        credentials = (
+            (Attribute.USERNAME, self.username.encode()),
+            (Attribute.REALM, self.realm.encode()),
+            (Attribute.NONCE, self.nonce),
+        )
+        return encode(
+            MessageClass.REQUEST,
+            method,
+            transaction_id or os.urandom(12),
+            (*attributes, *credentials),
+            key=long_term_key(self.username, self.realm, self.password),
+        )
+
+    def ask(self, packet: bytes) -> Response:
+        """Send a request and wait for its answer; what else arrives is kept for `receive`."""
+        self.send(packet)
+        aside = []
+        while True:
+            answer = self.receive()
+            if answer[0] < 0x40 and answer[8:20] == packet[8:20]:
+                self._waiting += aside
+                return Response(decode_untrusted(answer), answer)
+            aside.append(answer)
+
+    def challenge(self) -> Response:
+        packet = encode(MessageClass.REQUEST, Method.ALLOCATE, os.urandom(12), (UDP_TRANSPORT,))
+        response = self.ask(packet)
+        realm = response.message.first(Attribute.REALM)
+        nonce = response.message.first(Attribute.NONCE)
+        assert realm is not None
+        assert nonce is not None
+        self.realm, self.nonce = realm.decode(), nonce
+        return response
+
+    def request(self, method: int, attributes: Attributes = ()) -> Response:
+        if not self.nonce:
+            self.challenge()
+        return self.ask(self.signed(method, attributes))
+
+    def allocate(self, *attributes: tuple[int, bytes]) -> Response:
+        return self.request(Method.ALLOCATE, (UDP_TRANSPORT, *attributes))
+
+    def relayed(self, *attributes: tuple[int, bytes]) -> Address:
+        """Allocate and return the relayed address; the allocation must succeed."""
+        response = self.allocate(*attributes)
+        assert response.code == 0
+        return response.address(Attribute.XOR_RELAYED_ADDRESS)
+
+    def refresh(self, lifetime: int) -> Response:
+        return self.request(Method.REFRESH, ((Attribute.LIFETIME, encode_uint32(lifetime)),))
+
+    def permit(self, peer: Address) -> Response:
+        return self._with_peer(Method.CREATE_PERMISSION, peer)
+
+    def bind(self, number: int, peer: Address) -> Response:
+        channel = (Attribute.CHANNEL_NUMBER, encode_channel_number(number))
+        return self._with_peer(Method.CHANNEL_BIND, peer, channel)
+
+    def _with_peer(self, method: int, peer: Address, *attributes: tuple[int, bytes]) -> Response:
+        if not self.nonce:
+            self.challenge()
+        transaction_id = os.urandom(12)
+        encoded = (Attribute.XOR_PEER_ADDRESS, encode_xor_address(peer, transaction_id))
+        return self.ask(self.signed(method, (*attributes, encoded), transaction_id))
+
+    def send_to(self, peer: Address, payload: bytes) -> None:
+        """A Send indication (RFC 8656 §11.1)."""
+        transaction_id = os.urandom(12)
+        attributes = (
+            (Attribute.XOR_PEER_ADDRESS, encode_xor_address(peer, transaction_id)),
+            (Attribute.DATA, payload),
+        )
+        self.send(encode(MessageClass.INDICATION, Method.SEND, transaction_id, attributes))
+
+    def send_on(self, channel: int, payload: bytes) -> None:
+        self.send(encode_channel_data(channel, payload, padded=self.stream))
+
+    def receive_data(self) -> tuple[Address, bytes]:
+        """The next Data indication: the peer and its payload."""
+        message = decode_untrusted(self.receive())
+        assert message.method == Method.DATA
+        peer = message.first(Attribute.XOR_PEER_ADDRESS)
+        payload = message.first(Attribute.DATA)
+        assert peer is not None
+        assert payload is not None
+        return decode_xor_address_untrusted(peer, message.transaction_id), payload
+
+    def receive_channel(self) -> tuple[int, bytes]:
+        return decode_channel_data_untrusted(self.receive())
+
+
+class Peer:
+    """A plain UDP socket, as the client's correspondent."""
+
+    def __init__(self, host: str = "127.0.0.1") -> None:
+        self.socket = socket.socket(
+            socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM
+        )
+        self.socket.settimeout(TIMEOUT)
+        self.socket.bind((host, 0))
+
+    def __enter__(self) -> Peer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.socket.close()
+
+    @property
+    def address(self) -> Address:
+        host, port = self.socket.getsockname()[:2]
+        return Address.of(host, port)
+
+    def send(self, to: Address, payload: bytes) -> None:
+        self.socket.sendto(payload, (to.host, to.port))
+
+    def receive(self) -> tuple[bytes, Address]:
+        payload, source = self.socket.recvfrom(65_536)
+        return payload, Address.of(*source[:2])
+
+    def is_silent(self, seconds: float = 0.3) -> bool:
+        self.socket.settimeout(seconds)
+        try:
+            self.socket.recvfrom(65_536)
+        except TimeoutError:
+            return True
+        finally:
+            self.socket.settimeout(TIMEOUT)
+        return False
