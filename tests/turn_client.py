@@ -136,7 +136,7 @@ class TurnClient:
     def ask(self, packet: bytes) -> Response:
         """Send a request and wait for its answer; what else arrives is kept for `receive`."""
         self.send(packet)
-        aside = []
+        aside: list[bytes] = []
         while True:
             answer = self.receive()
             if answer[0] < 0x40 and answer[8:20] == packet[8:20]:

@@ -65,6 +65,7 @@ def test_a_file_without_a_secret_is_refused(tmp_path: Path, content: bytes) -> N
 
 def test_a_link_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").write_text("0" * 64)
+    (tmp_path / "elsewhere").chmod(0o600)
     (tmp_path / FILE_NAME).symlink_to(tmp_path / "elsewhere")
     with pytest.raises(StateSecretError, match=FILE_NAME):
         read_or_make(tmp_path)

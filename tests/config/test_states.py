@@ -54,7 +54,6 @@ HONOURED: list[tuple[str, str | None, str, object, object]] = [
     ("permission-lifetime", "200", "permission_lifetime", 300, 200),
     ("channel-lifetime", "500", "channel_lifetime", 600, 500),
     ("fingerprint", None, "fingerprint", False, True),
-    ("include-reason-string", None, "reason_phrases", False, True),
     ("rfc5766-channel-numbers", None, "rfc5766_channel_numbers", False, True),
     ("verbose", None, "log_level", LogLevel.INFO, LogLevel.DEBUG),
     ("Verbose", None, "log_level", LogLevel.INFO, LogLevel.DEBUG),

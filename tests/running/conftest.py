@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -63,3 +64,13 @@ def connect_public(public_server: RunningServer) -> Iterator[Connect]:
     yield connector(public_server, opened)
     for client in opened:
         client.socket.close()
+
+
+def logged(running: RunningServer, words: str, seconds: float = 3.0) -> list[str]:
+    """The log's lines with these words in them; waits for the first (a line follows its answer)."""
+    until = time.monotonic() + seconds
+    while True:
+        lines = [line for line in running.log.splitlines() if words in line]
+        if lines or time.monotonic() > until:
+            return lines
+        time.sleep(0.02)

@@ -8,7 +8,7 @@ from ferryman.auth.time_limited import password_for
 from ferryman.wire.address import Address, Family
 from ferryman.wire.registry import Attribute
 from ferryman.wire.values import encode_family
-from tests.running.conftest import Connect
+from tests.running.conftest import Connect, logged
 from tests.servers import RunningServer
 from tests.turn_client import Peer, TurnClient
 
@@ -173,10 +173,9 @@ def test_the_log_names_the_rule_that_refused(
     client = connect_public()
     client.relayed()
     assert client.permit(Address.of("10.9.8.7", 80)).code == 403
-    lines = [line for line in public_server.log.splitlines() if "10.9.8.7" in line]
-    assert len(lines) == 1
-    assert "peer-policy=public" in lines[0]
-    assert str(client.local) in lines[0]
+    (line,) = logged(public_server, "10.9.8.7")
+    assert "peer-policy=public" in line
+    assert str(client.local) in line
 
 
 def test_no_password_or_secret_is_ever_logged(

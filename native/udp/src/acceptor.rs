@@ -23,7 +23,11 @@ pub(crate) struct Acceptor {
 
 /// What waits at an acceptor.
 pub(crate) enum Accepted {
-    Connection { stream: TcpStream, client: SocketAddr, server: SocketAddr },
+    Connection {
+        stream: TcpStream,
+        client: SocketAddr,
+        server: SocketAddr,
+    },
     /// A connection that was gone before it was taken, or that nobody can use.
     Useless,
     Nothing,
@@ -39,7 +43,11 @@ impl Acceptor {
         socket.listen(BACKLOG)?;
         let port = bound_port(&socket)?;
         let address = SocketAddr::new(address.ip(), port);
-        Ok(Self { socket, address, resumes_at: None })
+        Ok(Self {
+            socket,
+            address,
+            resumes_at: None,
+        })
     }
 
     pub(crate) fn port(&self) -> u16 {
@@ -66,7 +74,11 @@ impl Acceptor {
             self.address
         };
         let usable = !needs_scope(client.ip());
-        usable.then_some(Accepted::Connection { stream, client, server })
+        usable.then_some(Accepted::Connection {
+            stream,
+            client,
+            server,
+        })
     }
 }
 

@@ -27,20 +27,30 @@ impl RawAddress {
                 let v4 = libc::sockaddr_in {
                     sin_family: libc::AF_INET as libc::sa_family_t,
                     sin_port: address.port().to_be(),
-                    sin_addr: libc::in_addr { s_addr: u32::from_ne_bytes(address.ip().octets()) },
+                    sin_addr: libc::in_addr {
+                        s_addr: u32::from_ne_bytes(address.ip().octets()),
+                    },
                     sin_zero: [0; 8],
                 };
-                (Self { v4 }, size_of::<libc::sockaddr_in>() as libc::socklen_t)
+                (
+                    Self { v4 },
+                    size_of::<libc::sockaddr_in>() as libc::socklen_t,
+                )
             }
             SocketAddr::V6(address) => {
                 let v6 = libc::sockaddr_in6 {
                     sin6_family: libc::AF_INET6 as libc::sa_family_t,
                     sin6_port: address.port().to_be(),
                     sin6_flowinfo: 0,
-                    sin6_addr: libc::in6_addr { s6_addr: address.ip().octets() },
+                    sin6_addr: libc::in6_addr {
+                        s6_addr: address.ip().octets(),
+                    },
                     sin6_scope_id: 0,
                 };
-                (Self { v6 }, size_of::<libc::sockaddr_in6>() as libc::socklen_t)
+                (
+                    Self { v6 },
+                    size_of::<libc::sockaddr_in6>() as libc::socklen_t,
+                )
             }
         }
     }

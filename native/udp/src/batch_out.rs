@@ -92,7 +92,12 @@ pub(crate) struct BatchOut {
 
 impl BatchOut {
     pub(crate) fn new(post: Post) -> Self {
-        Self { items: Vec::new(), heads: Vec::new(), order: Vec::new(), post }
+        Self {
+            items: Vec::new(),
+            heads: Vec::new(),
+            order: Vec::new(),
+            post,
+        }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -103,12 +108,22 @@ impl BatchOut {
     pub(crate) fn push_copy(&mut self, route: Route, octets: &[u8]) {
         let head = (self.heads.len() as u32, octets.len() as u32);
         self.heads.extend_from_slice(octets);
-        self.items.push(Outgoing { route, head, body: Piece::default(), padding: 0 });
+        self.items.push(Outgoing {
+            route,
+            head,
+            body: Piece::default(),
+            padding: 0,
+        });
     }
 
     /// A datagram that is a piece of what was received.
     pub(crate) fn push(&mut self, route: Route, body: Piece) {
-        self.items.push(Outgoing { route, head: (0, 0), body, padding: 0 });
+        self.items.push(Outgoing {
+            route,
+            head: (0, 0),
+            body,
+            padding: 0,
+        });
     }
 
     /// A datagram with a header before the piece; `write` gets `HEADROOM` bytes, fills them from
@@ -123,7 +138,12 @@ impl BatchOut {
         self.heads.resize(start + HEADROOM, 0);
         let (length, padding) = write(&mut self.heads[start..]);
         let head = ((start + HEADROOM - length) as u32, length as u32);
-        self.items.push(Outgoing { route, head, body, padding: padding as u8 });
+        self.items.push(Outgoing {
+            route,
+            head,
+            body,
+            padding: padding as u8,
+        });
     }
 
     /// Sends everything and forgets it. A socket that is gone counts as refusing.
@@ -136,9 +156,14 @@ impl BatchOut {
         self.order.clear();
         self.order.extend(0..self.items.len() as u32);
         if !self.order.is_sorted_by_key(|index| via(*index)) {
-            self.order.sort_unstable_by_key(|index| (via(*index), *index));
+            self.order
+                .sort_unstable_by_key(|index| (via(*index), *index));
         }
-        let datagrams = Datagrams { items: &self.items, heads: &self.heads, slots };
+        let datagrams = Datagrams {
+            items: &self.items,
+            heads: &self.heads,
+            slots,
+        };
         let mut total = Sent::default();
         for group in self.order.chunk_by(|one, next| via(*one) == via(*next)) {
             total += match socket(via(group[0])) {

@@ -131,14 +131,26 @@ impl Connection {
 
     /// Whether a relayed packet is dropped rather than made to wait; tries to write first.
     pub(crate) fn is_behind(&mut self, length: usize, spare: &mut Vec<Vec<u8>>) -> bool {
-        if self.waiting() + length > RELAYED_BACKLOG && !self.stuck {
-            self.write(spare);
+        if self.waiting() + length > RELAYED_BACKLOG {
+            self.try_write(spare);
         }
         self.waiting() + length > RELAYED_BACKLOG
     }
 
-    /// Writes what the kernel takes; a connection that takes nothing any more is doomed.
-    pub(crate) fn write(&mut self, spare: &mut Vec<Vec<u8>>) {
+    /// The kernel takes bytes again.
+    pub(crate) fn unstick(&mut self) {
+        self.stuck = false;
+    }
+
+    /// Writes what the kernel takes, unless it is known to take nothing; a connection that is
+    /// gone is doomed.
+    pub(crate) fn try_write(&mut self, spare: &mut Vec<Vec<u8>>) {
+        if !self.stuck {
+            self.write(spare);
+        }
+    }
+
+    fn write(&mut self, spare: &mut Vec<Vec<u8>>) {
         while self.waiting() > 0 {
             match self.stream.write(&self.backlog[self.written..]) {
                 Ok(count) if count > 0 => self.written += count,
@@ -154,7 +166,6 @@ impl Connection {
                 }
             }
         }
-        self.stuck = false;
         self.written = 0;
         self.give_back(spare);
     }
@@ -176,7 +187,10 @@ impl Connection {
 
     /// What it should be watched for, if that is not what it is watched for.
     pub(crate) fn new_interest(&mut self) -> Option<Interest> {
-        let wanted = Interest { read: !self.paused, write: self.waiting() > 0 };
+        let wanted = Interest {
+            read: !self.paused,
+            write: self.waiting() > 0,
+        };
         let changed = wanted != self.interest;
         self.interest = wanted;
         changed.then_some(wanted)
@@ -190,5 +204,8 @@ impl AsFd for Connection {
 }
 
 fn is_not_yet(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
+    matches!(
+        error.kind(),
+        io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
+    )
 }

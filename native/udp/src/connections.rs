@@ -1,6 +1,6 @@
 //! All TCP connections, and which of them have yet to prove their worth.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::mem;
 
 use crate::connection::{Connection, Standing};
@@ -14,7 +14,8 @@ pub(crate) struct Connections {
     /// How long a connection may stay without an allocation, ns.
     timeout: u64,
     dirty: Vec<u64>,
-    paused: Vec<u64>,
+    /// Those that wait for room in the queue, longest waiting first.
+    paused: VecDeque<u64>,
     spare: Vec<Vec<u8>>,
 }
 
@@ -26,7 +27,7 @@ impl Connections {
             pending_limit: pending_limit.max(1),
             timeout,
             dirty: Vec::new(),
-            paused: Vec::new(),
+            paused: VecDeque::new(),
             spare: Vec::new(),
         }
     }
@@ -80,7 +81,8 @@ impl Connections {
     /// A pending connection that must go: the oldest, if there are too many or its time is over.
     pub(crate) fn overdue(&self, now: u64) -> Option<u64> {
         let (since, number) = *self.pending.first()?;
-        let over = self.pending.len() > self.pending_limit || since + self.timeout <= now;
+        let over =
+            self.pending.len() > self.pending_limit || since.saturating_add(self.timeout) <= now;
         over.then_some(number)
     }
 
@@ -91,7 +93,9 @@ impl Connections {
 
     /// When the next pending connection's time is over.
     pub(crate) fn deadline(&self) -> Option<u64> {
-        self.pending.first().map(|(since, _)| since + self.timeout)
+        self.pending
+            .first()
+            .map(|(since, _)| since.saturating_add(self.timeout))
     }
 
     /// Sends a relayed packet; false when the connection is gone or too far behind.
@@ -116,36 +120,36 @@ impl Connections {
         }
     }
 
-    /// The connection has room again, or is to be closed.
+    /// The kernel takes more of the connection's bytes.
     pub(crate) fn touch(&mut self, number: u64) {
         if let Some(connection) = self.open.get_mut(&number) {
+            connection.unstick();
             mark(&mut self.dirty, connection);
         }
     }
 
-    /// Stops reading a connection until `take_paused`.
+    /// Stops reading a connection until `next_paused` names it.
     pub(crate) fn pause(&mut self, number: u64) {
         if let Some(connection) = self.open.get_mut(&number) {
             connection.paused = true;
-            self.paused.push(number);
+            self.paused.push_back(number);
             mark(&mut self.dirty, connection);
         }
     }
 
-    /// The connections that waited for the queue; they are no longer paused.
-    pub(crate) fn take_paused(&mut self) -> Vec<u64> {
-        let numbers = mem::take(&mut self.paused);
-        for number in &numbers {
-            if let Some(connection) = self.open.get_mut(number) {
-                connection.paused = false;
-                mark(&mut self.dirty, connection);
-            }
-        }
-        numbers
+    /// How many connections wait for the queue.
+    pub(crate) fn paused(&self) -> usize {
+        self.paused.len()
     }
 
-    pub(crate) fn has_paused(&self) -> bool {
-        !self.paused.is_empty()
+    /// The connection that has waited longest for the queue; it no longer does.
+    pub(crate) fn next_paused(&mut self) -> Option<u64> {
+        let number = self.paused.pop_front()?;
+        if let Some(connection) = self.open.get_mut(&number) {
+            connection.paused = false;
+            mark(&mut self.dirty, connection);
+        }
+        Some(number)
     }
 
     /// The connections with something to write or to change.
@@ -157,7 +161,7 @@ impl Connections {
     pub(crate) fn write(&mut self, number: u64) -> Option<&mut Connection> {
         let connection = self.open.get_mut(&number)?;
         connection.dirty = false;
-        connection.write(&mut self.spare);
+        connection.try_write(&mut self.spare);
         Some(connection)
     }
 }

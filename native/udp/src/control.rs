@@ -132,13 +132,19 @@ mod tests {
     #[test]
     fn ipv4_pktinfo_has_the_layout_of_struct_in_pktinfo() {
         let mut control = EMPTY;
-        assert_eq!(control.encode(Some(ip("192.0.2.7")), None), padded(HEADER + 12));
+        assert_eq!(
+            control.encode(Some(ip("192.0.2.7")), None),
+            padded(HEADER + 12)
+        );
         // Sent back by the kernel, the header destination is filled in.
         control.octets[HEADER + 8..HEADER + 12].copy_from_slice(&[192, 0, 2, 7]);
         let beside = control.decode(padded(HEADER + 12));
         assert_eq!(beside.local, Some((ip("192.0.2.7"), true)));
         control.octets[HEADER + 11] = 255;
-        assert_eq!(control.decode(padded(HEADER + 12)).local, Some((ip("192.0.2.7"), false)));
+        assert_eq!(
+            control.decode(padded(HEADER + 12)).local,
+            Some((ip("192.0.2.7"), false))
+        );
     }
 
     #[test]

@@ -83,5 +83,8 @@ impl Counters {
 
 /// Not `fetch_add`: there is one writer, and a locked instruction per packet is not free.
 fn add(count: &AtomicU64, more: u64) {
-    count.store(count.load(Ordering::Relaxed).wrapping_add(more), Ordering::Relaxed);
+    count.store(
+        count.load(Ordering::Relaxed).wrapping_add(more),
+        Ordering::Relaxed,
+    );
 }

@@ -80,7 +80,10 @@ impl Datapath {
             numbers: AtomicU64::new(1),
         });
         let worker = Worker::new(Arc::clone(&shared), settings)?;
-        Ok(Self { shared, stage: Mutex::new(Stage::Built(Box::new(worker))) })
+        Ok(Self {
+            shared,
+            stage: Mutex::new(Stage::Built(Box::new(worker))),
+        })
     }
 
     /// Binds a UDP socket for clients; returns its port. Bound to all addresses, it answers from
@@ -139,7 +142,9 @@ impl Datapath {
 
     /// Gives commands to the worker, which obeys them in order.
     pub fn apply(&self, commands: impl IntoIterator<Item = Command>) {
-        self.shared.inbox.post(commands.into_iter().map(Order::Obey));
+        self.shared
+            .inbox
+            .post(commands.into_iter().map(Order::Obey));
     }
 
     /// What has been counted so far, by name.

@@ -40,7 +40,11 @@ impl<T: Plain> Fixed<T> {
         let Some(root) = NonNull::new(root) else {
             handle_alloc_error(layout)
         };
-        Self { root, layout, length }
+        Self {
+            root,
+            layout,
+            length,
+        }
     }
 
     /// A pointer to an element, good for as long as `self` lives.

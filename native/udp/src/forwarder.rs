@@ -63,7 +63,10 @@ impl Forwarder {
     pub(crate) fn take_from_peers(&mut self, slots: &Slots, slot: Slot, arrival: Arrival) {
         for packet in arrival.datagrams() {
             self.shared.counters.add(Counter::PeerPackets, 1);
-            match self.table.from_peer(slot, arrival.from, packet.length(), self.now) {
+            match self
+                .table
+                .from_peer(slot, arrival.from, packet.length(), self.now)
+            {
                 FromPeer::ToClient { framing } => {
                     self.pass_to_client(slots, slot, framing, arrival.from, packet);
                 }
@@ -79,13 +82,29 @@ impl Forwarder {
         five_tuple: &FiveTuple,
         packet: Piece,
     ) -> Taken {
-        match self.table.from_client(five_tuple, slots.octets(packet), self.now) {
-            FromClient::ToPeer { slot, peer, payload } => {
+        match self
+            .table
+            .from_client(five_tuple, slots.octets(packet), self.now)
+        {
+            FromClient::ToPeer {
+                slot,
+                peer,
+                payload,
+            } => {
                 let via = Via::Relay(slot.index() as u32);
-                let route = Route { via, to: peer, source: None };
+                let route = Route {
+                    via,
+                    to: peer,
+                    source: None,
+                };
                 self.out.push(route, packet.part(payload));
             }
-            FromClient::HandOver { to, source, framing, payload } => {
+            FromClient::HandOver {
+                to,
+                source,
+                framing,
+                payload,
+            } => {
                 self.pass_to_client(slots, to, framing, source, packet.part(payload));
             }
             FromClient::Answer => self.answer(five_tuple, slots.octets(packet)),
@@ -146,7 +165,15 @@ impl Forwarder {
         };
         let length = payload.length();
         let write = |transport, headroom: &mut [u8], tailroom: &mut [u8]| {
-            write_header(framing, transport, peer, length, transaction_id, headroom, tailroom)
+            write_header(
+                framing,
+                transport,
+                peer,
+                length,
+                transaction_id,
+                headroom,
+                tailroom,
+            )
         };
         match relay.client {
             Client::Datagrams(route) => self.out.push_headed(route, payload, |headroom| {

@@ -40,7 +40,11 @@ pub(crate) struct Inbox {
 
 impl Inbox {
     pub(crate) fn new() -> std::io::Result<Self> {
-        Ok(Self { orders: Mutex::default(), stopped: AtomicBool::new(false), bell: Bell::new()? })
+        Ok(Self {
+            orders: Mutex::default(),
+            stopped: AtomicBool::new(false),
+            bell: Bell::new()?,
+        })
     }
 
     /// Appends orders; the worker is woken when it may be asleep.

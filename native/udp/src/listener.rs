@@ -26,7 +26,11 @@ impl Listener {
         }
         socket.bind(&address.into())?;
         let port = bound_port(&socket)?;
-        Ok(Self { socket, number, address: SocketAddr::new(address.ip(), port) })
+        Ok(Self {
+            socket,
+            number,
+            address: SocketAddr::new(address.ip(), port),
+        })
     }
 
     pub(crate) fn port(&self) -> u16 {
@@ -35,13 +39,22 @@ impl Listener {
 
     /// The 5-tuple of a datagram from `client`; `None` when the socket is bound to all addresses
     /// and the kernel did not tell which one was meant.
-    pub(crate) fn five_tuple(&self, client: SocketAddr, local: Option<IpAddr>) -> Option<FiveTuple> {
+    pub(crate) fn five_tuple(
+        &self,
+        client: SocketAddr,
+        local: Option<IpAddr>,
+    ) -> Option<FiveTuple> {
         let server = if self.is_wildcard() {
             SocketAddr::new(local?, self.address.port())
         } else {
             self.address
         };
-        Some(FiveTuple { transport: Transport::Udp, client, server, socket: self.number })
+        Some(FiveTuple {
+            transport: Transport::Udp,
+            client,
+            server,
+            socket: self.number,
+        })
     }
 
     /// The address to put on datagrams to a client that sends to `server`.

@@ -54,7 +54,12 @@ impl Intake {
             headers.all_mut()[slot].msg_hdr.msg_iov = iovecs.pointer(slot);
             rearm(&mut headers.all_mut()[slot]);
         }
-        Self { headers, _iovecs: iovecs, names, controls }
+        Self {
+            headers,
+            _iovecs: iovecs,
+            names,
+            controls,
+        }
     }
 
     /// Receives without waiting into the slots from `first` on; 0 when nothing waits.
@@ -151,7 +156,11 @@ impl Outlet {
             header.msg_name = names.pointer(index).cast();
             header.msg_control = controls.pointer(index).cast();
         }
-        Self { headers, names, controls }
+        Self {
+            headers,
+            names,
+            controls,
+        }
     }
 
     /// Sends up to `MESSAGES` messages; returns how many the kernel took. An error speaks of the

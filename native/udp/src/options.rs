@@ -14,11 +14,15 @@ pub(crate) const RELAY_BUFFER: usize = 512 << 10;
 
 /// An unbound datagram socket for the family of `address`.
 pub(crate) fn datagram_socket(address: SocketAddr, buffer: usize) -> io::Result<Socket> {
-    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::DGRAM,
+        Some(Protocol::UDP),
+    )?;
     only_own_family(&socket, address)?;
     widen(&socket, buffer);
-    // The client did not ask for DF (RFC 8656 §14), and a forged ICMP message must not shrink
-    // anyone's packets.
+    // No client asks for DF (DONT-FRAGMENT is not understood), and a forged ICMP message must not
+    // shrink anyone's packets.
     if address.is_ipv4() {
         sockopt::set_ip_mtu_discover(&socket, sockopt::Ipv4PathMtuDiscovery::DONT)?;
     } else {
@@ -31,7 +35,11 @@ pub(crate) fn datagram_socket(address: SocketAddr, buffer: usize) -> io::Result<
 
 /// An unbound stream socket for the family of `address`.
 pub(crate) fn stream_socket(address: SocketAddr) -> io::Result<Socket> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
     only_own_family(&socket, address)?;
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;

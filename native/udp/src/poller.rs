@@ -53,8 +53,14 @@ pub(crate) struct Interest {
 }
 
 impl Interest {
-    pub(crate) const READ: Self = Self { read: true, write: false };
-    pub(crate) const NONE: Self = Self { read: false, write: false };
+    pub(crate) const READ: Self = Self {
+        read: true,
+        write: false,
+    };
+    pub(crate) const NONE: Self = Self {
+        read: false,
+        write: false,
+    };
 
     fn flags(self) -> EventFlags {
         let mut flags = EventFlags::empty();
@@ -83,7 +89,9 @@ pub(crate) struct Round {
 
 impl Round {
     pub(crate) fn new() -> Self {
-        Self { events: Vec::with_capacity(TURN) }
+        Self {
+            events: Vec::with_capacity(TURN),
+        }
     }
 
     /// The sockets that are ready.
@@ -107,23 +115,39 @@ pub(crate) struct Poller {
 
 impl Poller {
     pub(crate) fn new() -> io::Result<Self> {
-        Ok(Self { epoll: epoll::create(epoll::CreateFlags::CLOEXEC)? })
+        Ok(Self {
+            epoll: epoll::create(epoll::CreateFlags::CLOEXEC)?,
+        })
     }
 
     /// Watches a socket until it is closed.
     pub(crate) fn add(&self, fd: impl AsFd, token: Token, interest: Interest) -> io::Result<()> {
-        Ok(epoll::add(&self.epoll, fd, token.encode(), interest.flags())?)
+        Ok(epoll::add(
+            &self.epoll,
+            fd,
+            token.encode(),
+            interest.flags(),
+        )?)
     }
 
     pub(crate) fn change(&self, fd: impl AsFd, token: Token, interest: Interest) -> io::Result<()> {
-        Ok(epoll::modify(&self.epoll, fd, token.encode(), interest.flags())?)
+        Ok(epoll::modify(
+            &self.epoll,
+            fd,
+            token.encode(),
+            interest.flags(),
+        )?)
     }
 
     /// Waits until something is ready or `timeout` nanoseconds are over.
     pub(crate) fn wait(&self, timeout: Option<u64>, round: &mut Round) -> io::Result<()> {
         round.events.clear();
         let timeout = timeout.map(clock::timespec);
-        match epoll::wait(&self.epoll, spare_capacity(&mut round.events), timeout.as_ref()) {
+        match epoll::wait(
+            &self.epoll,
+            spare_capacity(&mut round.events),
+            timeout.as_ref(),
+        ) {
             Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
             Err(error) => Err(error.into()),
         }

@@ -24,7 +24,10 @@ pub(crate) struct Sent {
 
 impl Sent {
     pub(crate) fn refused(count: usize) -> Self {
-        Self { refused: count as u64, ..Self::default() }
+        Self {
+            refused: count as u64,
+            ..Self::default()
+        }
     }
 }
 
@@ -55,7 +58,12 @@ pub(crate) struct Post {
 impl Post {
     /// `trains`: whether the kernel can cut them.
     pub(crate) fn new(trains: bool) -> Self {
-        Self { outlet: Outlet::new(), trains, parts: Vec::new(), messages: Vec::new() }
+        Self {
+            outlet: Outlet::new(),
+            trains,
+            parts: Vec::new(),
+            messages: Vec::new(),
+        }
     }
 
     /// Sends datagrams, in this order, through one socket.
@@ -128,7 +136,10 @@ impl Post {
 }
 
 fn is_full(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::ENOBUFS | libc::ENOMEM))
+    matches!(
+        error.raw_os_error(),
+        Some(libc::EAGAIN | libc::ENOBUFS | libc::ENOMEM)
+    )
 }
 
 fn datagrams_of(messages: &[Message]) -> usize {

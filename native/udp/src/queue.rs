@@ -52,7 +52,11 @@ pub(crate) struct Queue {
 
 impl Queue {
     pub(crate) fn new(limit: usize) -> std::io::Result<Self> {
-        Ok(Self { waiting: Mutex::default(), limit, bell: Bell::new()? })
+        Ok(Self {
+            waiting: Mutex::default(),
+            limit,
+            bell: Bell::new()?,
+        })
     }
 
     /// Appends an event that must not be lost.
@@ -70,6 +74,11 @@ impl Queue {
         }
         self.append(waiting, event());
         true
+    }
+
+    /// Whether `offer` would succeed.
+    pub(crate) fn has_room(&self) -> bool {
+        self.lock().events.len() < self.limit
     }
 
     /// Takes up to `limit` events, and tells whether the worker waited for the room they leave.

@@ -67,7 +67,11 @@ pub(crate) struct Relay {
 
 impl Relay {
     pub(crate) fn new(socket: Socket, slot: Slot, client: Client) -> Self {
-        Self { socket, slot, client }
+        Self {
+            socket,
+            slot,
+            client,
+        }
     }
 }
 

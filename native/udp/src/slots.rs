@@ -29,7 +29,10 @@ pub(crate) struct Piece {
 impl Piece {
     fn new(start: usize, length: usize) -> Self {
         // Both are below SLOTS * STRIDE + STREAM.
-        Self { start: start as u32, length: length as u32 }
+        Self {
+            start: start as u32,
+            length: length as u32,
+        }
     }
 
     /// The part of this piece at a range that lies in it.
@@ -57,7 +60,11 @@ impl Arrival {
     /// The datagrams, in order; almost always one.
     pub(crate) fn datagrams(self) -> impl Iterator<Item = Piece> {
         let length = self.train.length();
-        let count = if length == 0 { 1 } else { length.div_ceil(self.segment) };
+        let count = if length == 0 {
+            1
+        } else {
+            length.div_ceil(self.segment)
+        };
         (0..count).map(move |index| {
             let start = index * self.segment;
             self.train.part(start..length.min(start + self.segment))
@@ -77,7 +84,12 @@ impl Slots {
     pub(crate) fn new() -> Self {
         let octets = Fixed::new(SLOTS * STRIDE + STREAM);
         let intake = Intake::new(&octets, SLOTS, STRIDE);
-        Self { octets, intake, filled: 0, streamed: 0 }
+        Self {
+            octets,
+            intake,
+            filled: 0,
+            streamed: 0,
+        }
     }
 
     /// How many more datagrams there is room for.
@@ -103,7 +115,10 @@ impl Slots {
     /// (the scope is not carried), sent to a broadcast or multicast address, or cut short.
     pub(crate) fn arrival(&self, slot: usize) -> Option<Arrival> {
         let letter = self.intake.letter(slot);
-        let from = letter.from.decode().filter(|from| !needs_scope(from.ip()))?;
+        let from = letter
+            .from
+            .decode()
+            .filter(|from| !needs_scope(from.ip()))?;
         let local = match letter.beside.local {
             Some((_, false)) => return None,
             Some((ip, true)) => Some(ip),
@@ -114,7 +129,12 @@ impl Slots {
         }
         let train = Piece::new(slot * STRIDE, letter.length);
         let segment = letter.beside.segment.unwrap_or(STRIDE);
-        Some(Arrival { from, local, train, segment })
+        Some(Arrival {
+            from,
+            local,
+            train,
+            segment,
+        })
     }
 
     /// Room for `length` bytes of a stream, if there is.

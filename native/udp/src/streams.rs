@@ -22,10 +22,19 @@ impl Worker {
     pub(crate) fn accept(&mut self, place: usize) {
         for _ in 0..ACCEPTS {
             match self.acceptors[place].accept() {
-                Accepted::Connection { stream, client, server } => {
+                Accepted::Connection {
+                    stream,
+                    client,
+                    server,
+                } => {
                     let socket = self.forwarder.shared.number();
                     let transport = Transport::Tcp;
-                    let five_tuple = FiveTuple { transport, client, server, socket };
+                    let five_tuple = FiveTuple {
+                        transport,
+                        client,
+                        server,
+                        socket,
+                    };
                     self.admit(Connection::new(stream, five_tuple, self.forwarder.now));
                 }
                 Accepted::Useless => {}
@@ -40,8 +49,13 @@ impl Worker {
         if self.poller.add(&connection, token, Interest::READ).is_err() {
             return;
         }
-        self.forwarder.shared.counters.add(Counter::ConnectionsAccepted, 1);
-        self.forwarder.connections.insert(connection, self.forwarder.now);
+        self.forwarder
+            .shared
+            .counters
+            .add(Counter::ConnectionsAccepted, 1);
+        self.forwarder
+            .connections
+            .insert(connection, self.forwarder.now);
         self.close_overdue();
     }
 
@@ -57,13 +71,11 @@ impl Worker {
         if let Some(number) = self.forwarder.connections.oldest_pending() {
             self.close(number);
         }
-        self.notices.tell(
-            &self.forwarder.shared.queue,
-            "no file descriptors left: TCP connections have to wait",
-            self.forwarder.now,
-        );
+        self.tell("no file descriptor left", "TCP connections have to wait");
         let acceptor = &mut self.acceptors[place];
-        let _ = self.poller.change(&*acceptor, Token::Acceptor(place as u32), Interest::NONE);
+        let _ = self
+            .poller
+            .change(&*acceptor, Token::Acceptor(place as u32), Interest::NONE);
         acceptor.resumes_at = Some(self.forwarder.now + REST);
     }
 
@@ -113,8 +125,13 @@ impl Worker {
 
     /// Goes on with the connections that waited for room in the queue.
     pub(crate) fn resume_paused(&mut self) {
-        for number in self.forwarder.connections.take_paused() {
-            self.resume(number);
+        for _ in 0..self.forwarder.connections.paused() {
+            if !self.forwarder.shared.queue.has_room() {
+                return;
+            }
+            if let Some(number) = self.forwarder.connections.next_paused() {
+                self.resume(number);
+            }
         }
     }
 
@@ -141,10 +158,18 @@ impl Worker {
         let mut asked = false;
         loop {
             match stream::next(self.slots.octets(piece), limit) {
-                stream::Frame::Complete { message, consumed, .. } => {
-                    self.forwarder.shared.counters.add(Counter::ClientPackets, 1);
+                stream::Frame::Complete {
+                    message, consumed, ..
+                } => {
+                    self.forwarder
+                        .shared
+                        .counters
+                        .add(Counter::ClientPackets, 1);
                     let message = piece.part(message);
-                    match self.forwarder.take_message(&self.slots, &five_tuple, message) {
+                    match self
+                        .forwarder
+                        .take_message(&self.slots, &five_tuple, message)
+                    {
                         Taken::Done => {}
                         Taken::Asked => asked = true,
                         Taken::NoRoom => {
@@ -196,10 +221,13 @@ impl Worker {
             return;
         };
         // What was answered in this turn may still arrive.
-        connection.write(&mut Vec::new());
+        connection.try_write(&mut Vec::new());
         if connection.asked || connection.standing == Standing::Owner {
             let five_tuple = connection.five_tuple;
-            self.forwarder.shared.queue.push(Event::Ended { five_tuple });
+            self.forwarder
+                .shared
+                .queue
+                .push(Event::Ended { five_tuple });
         }
     }
 }

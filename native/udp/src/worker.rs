@@ -3,6 +3,7 @@
 //! It never takes Python's lock and never waits for anyone. A worker owns everything it touches
 //! but the inbox, the queue and the counters, so that there can be one per core.
 
+use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
@@ -22,7 +23,7 @@ use crate::listener::Listener;
 use crate::options::kernel_cuts_trains;
 use crate::poller::{Interest, Poller, Ready, Round, Token};
 use crate::post::Post;
-use crate::queue::{Event, Queue};
+use crate::queue::Event;
 use crate::relay::{Client, Relay};
 use crate::signals;
 use crate::slots::Slots;
@@ -57,11 +58,16 @@ impl Worker {
         };
         let slots = Slots::new();
         let notices = Notices::default();
-        Ok(Self { forwarder, slots, poller, acceptors: Vec::new(), notices })
+        Ok(Self {
+            forwarder,
+            slots,
+            poller,
+            acceptors: Vec::new(),
+            notices,
+        })
     }
 
-    /// Works until the inbox says stop. A panic ends the process: a server that answers but does
-    /// not relay is worse than none.
+    /// Works until the inbox says stop.
     pub(crate) fn run(mut self) {
         let _loud = AbortOnPanic;
         signals::leave_to_others();
@@ -85,12 +91,18 @@ impl Worker {
         self.forwarder.flush(&mut self.slots);
         self.flush_streams();
         let open = self.forwarder.connections.len() as u64;
-        self.forwarder.shared.counters.set(Counter::Connections, open);
+        self.forwarder
+            .shared
+            .counters
+            .set(Counter::Connections, open);
         goes_on
     }
 
     fn timeout(&self) -> Option<u64> {
-        let rested = self.acceptors.iter().filter_map(|acceptor| acceptor.resumes_at);
+        let rested = self
+            .acceptors
+            .iter()
+            .filter_map(|acceptor| acceptor.resumes_at);
         let overdue = self.forwarder.connections.deadline();
         let earliest = rested.chain(overdue).min()?;
         Some(earliest.saturating_sub(clock::now()))
@@ -122,7 +134,9 @@ impl Worker {
         let received = self.slots.receive(self.forwarder.listeners[place].as_fd());
         for slot in self.note_errors(received) {
             match self.slots.arrival(slot) {
-                Some(arrival) => self.forwarder.take_from_clients(&self.slots, place, arrival),
+                Some(arrival) => self
+                    .forwarder
+                    .take_from_clients(&self.slots, place, arrival),
                 None => self.forwarder.shared.counters.add(Counter::Unanswerable, 1),
             }
         }
@@ -136,7 +150,9 @@ impl Worker {
         let (received, allocation) = (self.slots.receive(relay.as_fd()), relay.slot);
         for slot in self.note_errors(received) {
             match self.slots.arrival(slot) {
-                Some(arrival) => self.forwarder.take_from_peers(&self.slots, allocation, arrival),
+                Some(arrival) => self
+                    .forwarder
+                    .take_from_peers(&self.slots, allocation, arrival),
                 None => self.forwarder.shared.counters.add(Counter::Unanswerable, 1),
             }
         }
@@ -151,7 +167,10 @@ impl Worker {
     /// An error that waited at the socket is taken by reading it.
     fn note_errors(&self, received: io::Result<std::ops::Range<usize>>) -> std::ops::Range<usize> {
         received.unwrap_or_else(|_| {
-            self.forwarder.shared.counters.add(Counter::ReceiveErrors, 1);
+            self.forwarder
+                .shared
+                .counters
+                .add(Counter::ReceiveErrors, 1);
             0..0
         })
     }
@@ -163,16 +182,17 @@ impl Worker {
         for order in self.forwarder.shared.inbox.take() {
             match order {
                 Order::Obey(Command::Change(change)) => self.change(change),
-                Order::Obey(Command::Reply { five_tuple, message }) => {
+                Order::Obey(Command::Reply {
+                    five_tuple,
+                    message,
+                }) => {
                     self.forwarder.reply(&five_tuple, &message);
                 }
                 Order::Listen(listener) => self.add_listener(listener),
                 Order::Accept(acceptor) => self.add_acceptor(acceptor),
             }
         }
-        if self.forwarder.connections.has_paused() {
-            self.resume_paused();
-        }
+        self.resume_paused();
     }
 
     fn add_listener(&mut self, listener: Listener) {
@@ -190,14 +210,22 @@ impl Worker {
     }
 
     fn change(&mut self, change: Change) {
-        if let Change::Open { five_tuple, bound, .. } = change {
+        if let Change::Open {
+            five_tuple, bound, ..
+        } = change
+        {
             return self.open(change, &five_tuple, bound);
         }
         let Change::Close { allocation } = change else {
             self.forwarder.table.apply(change);
             return;
         };
-        if let Applied::Closed { slot, usage, five_tuple } = self.forwarder.table.apply(change) {
+        if let Applied::Closed {
+            slot,
+            usage,
+            five_tuple,
+        } = self.forwarder.table.apply(change)
+        {
             self.closed(allocation, slot.index(), usage, &five_tuple);
         }
     }
@@ -207,14 +235,18 @@ impl Worker {
             return;
         };
         let Some(socket) = self.forwarder.shared.parked.take(bound) else {
-            let text = format!("no socket was bound ahead for the relayed address {bound}");
-            return self.tell(&text);
+            return self.tell(
+                "no socket was bound ahead for a relayed address",
+                &bound.to_string(),
+            );
         };
         let Applied::Opened(slot) = self.forwarder.table.apply(change) else {
             return;
         };
         let index = slot.index();
-        let watched = self.poller.add(&socket, Token::Relay(index as u32), Interest::READ);
+        let watched = self
+            .poller
+            .add(&socket, Token::Relay(index as u32), Interest::READ);
         if self.forwarder.relays.len() <= index {
             self.forwarder.relays.resize_with(index + 1, || None);
         }
@@ -230,40 +262,57 @@ impl Worker {
             *relay = None;
         }
         if let Some(Client::Stream(number)) = self.forwarder.client(five_tuple) {
-            self.forwarder.connections.disown(number, self.forwarder.now);
+            self.forwarder
+                .connections
+                .disown(number, self.forwarder.now);
         }
-        self.forwarder.shared.queue.push(Event::Closed { allocation, usage });
+        self.forwarder
+            .shared
+            .queue
+            .push(Event::Closed { allocation, usage });
     }
 
-    fn tell_failure(&mut self, what: &str, result: io::Result<()>) {
+    fn tell_failure(&mut self, what: &'static str, result: io::Result<()>) {
         if let Err(error) = result {
-            self.tell(&format!("{what}: {error}"));
+            self.tell(what, &error.to_string());
         }
     }
 
-    fn tell(&mut self, text: &str) {
-        self.notices.tell(&self.forwarder.shared.queue, text, self.forwarder.now);
+    /// Tells the operator, but each thing only once in a while.
+    pub(crate) fn tell(&mut self, what: &'static str, detail: &str) {
+        if self.notices.is_due(what, self.forwarder.now) {
+            let text = format!("{what}: {detail}");
+            self.forwarder
+                .shared
+                .queue
+                .offer(false, || Event::Notice { text });
+        }
     }
 }
 
-/// What the operator should know, not more than once in a while.
+/// When the operator was last told what.
 #[derive(Default)]
 pub(crate) struct Notices {
-    last: Option<u64>,
+    told: HashMap<&'static str, u64>,
 }
 
 impl Notices {
-    const PAUSE: u64 = 10 * clock::SECOND;
+    const PAUSE: u64 = 60 * clock::SECOND;
 
-    pub(crate) fn tell(&mut self, queue: &Queue, text: &str, now: u64) {
-        if self.last.is_some_and(|last| now < last + Self::PAUSE) {
-            return;
+    fn is_due(&mut self, what: &'static str, now: u64) -> bool {
+        let due = self
+            .told
+            .get(what)
+            .is_none_or(|told| told + Self::PAUSE <= now);
+        if due {
+            self.told.insert(what, now);
         }
-        self.last = Some(now);
-        queue.offer(false, || Event::Notice { text: text.to_string() });
+        due
     }
 }
 
+/// Ends the process when the thread that holds it panics: a server that answers but does not
+/// relay is worse than none.
 struct AbortOnPanic;
 
 impl Drop for AbortOnPanic {
@@ -271,5 +320,44 @@ impl Drop for AbortOnPanic {
         if std::thread::panicking() {
             std::process::abort();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::process::ExitStatusExt;
+
+    use super::*;
+
+    #[test]
+    fn a_panic_ends_the_process() {
+        const CHILD: &str = "FERRYMAN_TEST_PANIC";
+        if std::env::var_os(CHILD).is_some() {
+            let worker = std::thread::spawn(|| {
+                let _loud = AbortOnPanic;
+                panic!("on purpose");
+            });
+            let _ = worker.join();
+            return;
+        }
+        let own_program = std::env::current_exe().expect("tests are a program");
+        let mut child = std::process::Command::new(own_program);
+        child.args([
+            "--exact",
+            "worker::tests::a_panic_ends_the_process",
+            "--nocapture",
+        ]);
+        let output = child.env(CHILD, "1").output().expect("it starts");
+        assert_eq!(output.status.signal(), Some(libc::SIGABRT));
+        assert!(String::from_utf8_lossy(&output.stderr).contains("on purpose"));
+    }
+
+    #[test]
+    fn the_operator_hears_each_thing_once_in_a_while() {
+        let mut notices = Notices::default();
+        assert!(notices.is_due("one", 5));
+        assert!(notices.is_due("other", 5));
+        assert!(!notices.is_due("one", 4 + Notices::PAUSE));
+        assert!(notices.is_due("one", 5 + Notices::PAUSE));
     }
 }

@@ -18,8 +18,10 @@ fn without_descriptors_connections_wait_and_the_rest_goes_on() {
     let clients: Vec<_> = (0..3).map(|_| client_socket()).collect();
     limit(200);
     let mut hoard: Vec<File> = std::iter::from_fn(|| File::open("/dev/null").ok()).collect();
-    let streams: Vec<TcpStream> =
-        clients.into_iter().map(|socket| connected(socket, rig.tcp)).collect();
+    let streams: Vec<TcpStream> = clients
+        .into_iter()
+        .map(|socket| connected(socket, rig.tcp))
+        .collect();
     assert!(matches!(rig.event(), Event::Notice { .. }));
     rig.reply(udp.five_tuple, b"still there");
     assert_eq!(udp.receive(), b"still there");
@@ -46,7 +48,10 @@ fn connected(socket: socket2::Socket, server: std::net::SocketAddr) -> TcpStream
 }
 
 fn limit(count: u64) {
-    let limit = libc::rlimit { rlim_cur: count, rlim_max: count };
+    let limit = libc::rlimit {
+        rlim_cur: count,
+        rlim_max: count,
+    };
     // SAFETY: the kernel reads a structure from a pointer to one.
     assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &limit) }, 0);
 }

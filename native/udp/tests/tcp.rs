@@ -32,7 +32,10 @@ fn ten_messages_may_come_in_one_segment() {
     rig.bind_channel(7, CHANNEL, local(&peer));
     let mut octets = Vec::new();
     for index in 0..5u8 {
-        octets.extend(padded_channel_data(CHANNEL, &vec![index; usize::from(index)]));
+        octets.extend(padded_channel_data(
+            CHANNEL,
+            &vec![index; usize::from(index)],
+        ));
         octets.extend(send_indication(local(&peer), &[index, index]));
     }
     client.send(&octets);
@@ -86,7 +89,10 @@ fn clients_over_tcp_and_udp_reach_each_other_inside() {
     one.send(&padded_channel_data(CHANNEL, b"hello"));
     assert_eq!(two.receive(), channel_data(CHANNEL + 5, b"hello"));
     two.send(&channel_data(CHANNEL + 5, b"hello yourself"));
-    assert_eq!(one.receive(20), padded_channel_data(CHANNEL, b"hello yourself"));
+    assert_eq!(
+        one.receive(20),
+        padded_channel_data(CHANNEL, b"hello yourself")
+    );
 }
 
 #[test]
@@ -164,7 +170,10 @@ fn a_connections_number_is_never_used_again() {
 
 #[test]
 fn the_oldest_connection_without_an_allocation_goes_for_the_newest() {
-    let rig = Rig::of(Settings { pending_connections: 2, ..Settings::default() });
+    let rig = Rig::of(Settings {
+        pending_connections: 2,
+        ..Settings::default()
+    });
     let mut owner = rig.tcp_client(7);
     let mut streams: Vec<_> = (0..4).map(|_| rig.connect()).collect();
     assert!(is_closed(&mut streams[0]));
@@ -180,8 +189,11 @@ fn the_oldest_connection_without_an_allocation_goes_for_the_newest() {
 
 #[test]
 fn a_connection_without_an_allocation_ends_in_time() {
-    let connection_timeout = Duration::from_millis(200);
-    let rig = Rig::of(Settings { connection_timeout, ..Settings::default() });
+    let connection_timeout = Duration::from_millis(500);
+    let rig = Rig::of(Settings {
+        connection_timeout,
+        ..Settings::default()
+    });
     let mut owner = rig.tcp_client(7);
     let (start, mut stream) = (Instant::now(), rig.connect());
     // Half a header does not buy time.
@@ -192,7 +204,12 @@ fn a_connection_without_an_allocation_ends_in_time() {
     assert_eq!(owner.receive(11), b"still there");
     rig.close(7);
     assert!(is_closed(&mut owner.socket));
-    assert_eq!(rig.event(), Event::Ended { five_tuple: owner.five_tuple });
+    assert_eq!(
+        rig.event(),
+        Event::Ended {
+            five_tuple: owner.five_tuple
+        }
+    );
 }
 
 #[test]
@@ -221,7 +238,11 @@ fn a_client_that_never_reads_loses_packets_and_stops_nobody() {
     let expected = padded_channel_data(CHANNEL, &payload);
     let mut messages = octets.chunks_exact(expected.len());
     assert!(messages.by_ref().all(|message| message == expected));
-    assert!(octets.len() + 10_000 * payload.len() <= sent, "{} of {sent}", octets.len());
+    assert!(
+        octets.len() + 10_000 * payload.len() <= sent,
+        "{} of {sent}",
+        octets.len()
+    );
 }
 
 #[test]
@@ -245,10 +266,15 @@ fn a_client_that_asks_and_never_reads_is_cut_off() {
 #[test]
 fn a_full_queue_makes_tcp_clients_wait_and_loses_nothing() {
     const REQUESTS: usize = 100;
-    let rig = Rig::of(Settings { queue_limit: 4, ..Settings::default() });
+    let rig = Rig::of(Settings {
+        queue_limit: 4,
+        ..Settings::default()
+    });
     let mut streams = [rig.connect(), rig.connect()];
     for (id, stream) in streams.iter_mut().enumerate() {
-        let octets: Vec<u8> = (0..REQUESTS).flat_map(|_| request(ALLOCATE + id as u16)).collect();
+        let octets: Vec<u8> = (0..REQUESTS)
+            .flat_map(|_| request(ALLOCATE + id as u16))
+            .collect();
         stream.write_all(&octets).unwrap();
     }
     let asked: Vec<Vec<u8>> = (0..2 * REQUESTS)
@@ -258,16 +284,25 @@ fn a_full_queue_makes_tcp_clients_wait_and_loses_nothing() {
         })
         .collect();
     for id in 0..2 {
-        let own: Vec<_> = asked.iter().filter(|message| message[1] == 3 + id).collect();
+        let own: Vec<_> = asked
+            .iter()
+            .filter(|message| message[1] == 3 + id)
+            .collect();
         assert_eq!(own.len(), REQUESTS);
-        assert!(own.is_sorted_by(|one, next| one[12..20] < next[12..20]), "out of order");
+        assert!(
+            own.is_sorted_by(|one, next| one[12..20] < next[12..20]),
+            "out of order"
+        );
     }
     assert!(rig.datapath.drain(64).is_empty());
 }
 
 #[test]
 fn a_client_that_goes_while_it_waits_for_the_queue_is_forgotten() {
-    let rig = Rig::of(Settings { queue_limit: 1, ..Settings::default() });
+    let rig = Rig::of(Settings {
+        queue_limit: 1,
+        ..Settings::default()
+    });
     let mut stream = rig.connect();
     let octets: Vec<u8> = (0..5).flat_map(|_| request(ALLOCATE)).collect();
     stream.write_all(&octets).unwrap();
@@ -278,17 +313,27 @@ fn a_client_that_goes_while_it_waits_for_the_queue_is_forgotten() {
     drop(stream);
     until(|| rig.counter("connections") == 0);
     let events = std::iter::from_fn(|| Some(rig.event()));
-    let ended = events.take(6).find(|event| matches!(event, Event::Ended { .. }));
+    let ended = events
+        .take(6)
+        .find(|event| matches!(event, Event::Ended { .. }));
     assert_eq!(ended, Some(Event::Ended { five_tuple }));
 }
 
 #[test]
 fn replies_to_many_connections_leave_in_order() {
     let rig = Rig::new();
-    let mut clients: Vec<_> = (0..5).map(|allocation| rig.tcp_client(allocation)).collect();
+    let mut clients: Vec<_> = (0..5)
+        .map(|allocation| rig.tcp_client(allocation))
+        .collect();
     let commands = (0..50u8).flat_map(|index| {
-        let reply = move |five_tuple| Command::Reply { five_tuple, message: vec![index] };
-        clients.iter().map(move |client| reply(client.five_tuple)).collect::<Vec<_>>()
+        let reply = move |five_tuple| Command::Reply {
+            five_tuple,
+            message: vec![index],
+        };
+        clients
+            .iter()
+            .map(move |client| reply(client.five_tuple))
+            .collect::<Vec<_>>()
     });
     rig.datapath.apply(commands.collect::<Vec<_>>());
     for client in &mut clients {
@@ -301,7 +346,10 @@ fn ipv6_clients_are_served_on_all_addresses() {
     let rig = Rig::with(Settings::default(), "::", "::1");
     let mut client = rig.tcp_client(7);
     assert_eq!(client.five_tuple.server, rig.tcp);
-    assert_eq!(client.five_tuple.client, client.socket.local_addr().unwrap());
+    assert_eq!(
+        client.five_tuple.client,
+        client.socket.local_addr().unwrap()
+    );
     let peer = udp_socket("::1");
     rig.bind_channel(7, CHANNEL, local(&peer));
     client.send(&padded_channel_data(CHANNEL, b"hello"));

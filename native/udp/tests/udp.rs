@@ -30,7 +30,10 @@ fn other_requests_go_to_the_engine_as_they_came() {
     let asked = request(ALLOCATE);
     client.send_to(&asked, rig.udp).unwrap();
     match rig.event() {
-        Event::Request { five_tuple, message } => {
+        Event::Request {
+            five_tuple,
+            message,
+        } => {
             assert_eq!(message, asked);
             assert_eq!(five_tuple.client, local(&client));
             assert_eq!(five_tuple.server, rig.udp);
@@ -105,7 +108,10 @@ fn a_success_leaves_after_the_flow_it_reports() {
         rig.datapath.apply([
             Command::Change(permit(7, local(&peer).ip())),
             Command::Change(bind_channel(7, number, local(&peer))),
-            Command::Reply { five_tuple: client.five_tuple, message: b"bound".to_vec() },
+            Command::Reply {
+                five_tuple: client.five_tuple,
+                message: b"bound".to_vec(),
+            },
         ]);
         assert_eq!(client.receive(), b"bound");
         client.send(&channel_data(number, &round.to_be_bytes()));
@@ -122,7 +128,10 @@ fn what_one_allocation_sends_to_another_stays_inside() {
     rig.reply(two.five_tuple, b"ready");
     assert_eq!(two.receive(), b"ready");
     one.send(&channel_data(CHANNEL, b"hello"));
-    assert_eq!(without_id(&two.receive()), data_indication(one.relayed, b"hello"));
+    assert_eq!(
+        without_id(&two.receive()),
+        data_indication(one.relayed, b"hello")
+    );
     two.send(&send_indication(one.relayed, b"hello yourself"));
     assert_eq!(one.receive(), channel_data(CHANNEL, b"hello yourself"));
     assert_eq!(rig.counter("peer_packets"), 0);
@@ -135,7 +144,11 @@ fn a_closed_allocation_frees_its_address_before_it_is_reported() {
     rig.bind_channel(7, CHANNEL, local(&peer));
     client.send(&channel_data(CHANNEL, b"five!"));
     receive(&peer);
-    let sent = Usage { sent_packets: 1, sent_bytes: 5, ..Usage::default() };
+    let sent = Usage {
+        sent_packets: 1,
+        sent_bytes: 5,
+        ..Usage::default()
+    };
     assert_eq!(rig.close(7), sent);
     UdpSocket::bind(client.relayed).unwrap();
     client.send(&channel_data(CHANNEL, b"late"));
@@ -164,8 +177,12 @@ fn bursts_of_all_lengths_arrive_whole_and_in_order() {
     rig.reply(client.five_tuple, b"bound");
     assert_eq!(client.receive(), b"bound");
     let payloads: Vec<Vec<u8>> = (0..120).map(burst_payload).collect();
-    payloads.iter().for_each(|payload| client.send(&channel_data(CHANNEL, payload)));
-    payloads.iter().for_each(|payload| assert!(receive(&peer) == *payload));
+    payloads
+        .iter()
+        .for_each(|payload| client.send(&channel_data(CHANNEL, payload)));
+    payloads
+        .iter()
+        .for_each(|payload| assert!(receive(&peer) == *payload));
     payloads.iter().for_each(|payload| {
         peer.send_to(payload, client.relayed).unwrap();
     });
@@ -195,7 +212,10 @@ fn a_train_of_datagrams_is_taken_apart() {
     assert_eq!(client.receive(), b"bound");
     let packets = [b"one", b"two", b"six"].map(|payload| channel_data(CHANNEL, payload));
     send_train(&client.socket, rig.udp, &packets.concat(), packets[0].len());
-    assert_eq!([receive(&peer), receive(&peer), receive(&peer)].concat(), b"onetwosix");
+    assert_eq!(
+        [receive(&peer), receive(&peer), receive(&peer)].concat(),
+        b"onetwosix"
+    );
     send_train(&peer, client.relayed, b"alphagammapi", 5);
     for payload in [&b"alpha"[..], b"gamma", b"pi"] {
         assert_eq!(client.receive(), channel_data(CHANNEL, payload));
@@ -215,7 +235,12 @@ fn a_peer_that_cannot_be_reached_costs_the_others_nothing() {
     let good = channel_data(CHANNEL + 1, b"good");
     let bad = channel_data(CHANNEL, b"lost");
     let packets = [&bad, &good, &bad, &bad, &bad, &good];
-    send_train(&client.socket, rig.udp, &packets.map(Vec::as_slice).concat(), good.len());
+    send_train(
+        &client.socket,
+        rig.udp,
+        &packets.map(Vec::as_slice).concat(),
+        good.len(),
+    );
     assert_eq!(receive(&peer), b"good");
     assert_eq!(receive(&peer), b"good");
     rig.is_alive();
@@ -224,7 +249,10 @@ fn a_peer_that_cannot_be_reached_costs_the_others_nothing() {
 
 #[test]
 fn a_full_queue_drops_requests_and_nothing_else() {
-    let rig = Rig::of(Settings { queue_limit: 3, ..Settings::default() });
+    let rig = Rig::of(Settings {
+        queue_limit: 3,
+        ..Settings::default()
+    });
     let client = udp_socket(LOCALHOST);
     for _ in 0..10 {
         client.send_to(&request(ALLOCATE), rig.udp).unwrap();
@@ -286,7 +314,12 @@ fn broadcasts_are_not_answered() {
     let rig = Rig::with(Settings::default(), "0.0.0.0", LOCALHOST);
     let client = udp_socket(LOCALHOST);
     client.set_broadcast(true).unwrap();
-    client.send_to(&request(BINDING), address("127.255.255.255", rig.udp.port())).unwrap();
+    client
+        .send_to(
+            &request(BINDING),
+            address("127.255.255.255", rig.udp.port()),
+        )
+        .unwrap();
     rig.is_alive();
     assert_eq!(rig.counter("dropped_unanswerable"), 1);
     assert_eq!(rig.counter("answered"), 1);
@@ -383,12 +416,21 @@ fn udp_socket_at(first: &UdpSocket, round: u16) -> UdpSocket {
 /// One message that the kernel cuts into datagrams of `segment` bytes.
 fn send_train(socket: &UdpSocket, to: std::net::SocketAddr, octets: &[u8], segment: usize) {
     use std::os::fd::AsRawFd;
-    let (length, segment) = (size_of::<libc::c_int>() as libc::socklen_t, segment as libc::c_int);
+    let (length, segment) = (
+        size_of::<libc::c_int>() as libc::socklen_t,
+        segment as libc::c_int,
+    );
     let set = |value: libc::c_int| {
         let value = (&raw const value).cast();
         // SAFETY: the kernel reads one int from a pointer to one.
         let status = unsafe {
-            libc::setsockopt(socket.as_raw_fd(), libc::SOL_UDP, libc::UDP_SEGMENT, value, length)
+            libc::setsockopt(
+                socket.as_raw_fd(),
+                libc::SOL_UDP,
+                libc::UDP_SEGMENT,
+                value,
+                length,
+            )
         };
         assert_eq!(status, 0);
     };

@@ -68,7 +68,6 @@ class Configuration(BaseModel):
     channel_lifetime: int
 
     fingerprint: bool
-    reason_phrases: bool
     rfc5766_channel_numbers: bool
 
     log_level: LogLevel

@@ -97,7 +97,6 @@ def _configured(path: Path | None, chosen: Chosen, findings: Findings) -> Config
         permission_lifetime=chosen.one("permission-lifetime", int),
         channel_lifetime=chosen.one("channel-lifetime", int),
         fingerprint=chosen.one("fingerprint", bool),
-        reason_phrases=chosen.one("include-reason-string", bool),
         rfc5766_channel_numbers=chosen.one("rfc5766-channel-numbers", bool),
         log_level=_log_level(chosen),
         log_format=LogFormat(chosen.one("log-format", str)),

@@ -9,7 +9,6 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from itertools import groupby
 
 from ferryman.config.given import Given
 from ferryman.config.option import ALREADY, Option, State
@@ -64,16 +63,15 @@ class Findings:
 
 def unheeded(values: Sequence[tuple[Option, Given, object]]) -> list[Notice]:
     """One line for each reason why keys that ask for something get something else."""
-    said = [
-        (*verdict, given) for option, given, value in values if (verdict := _said(option, value))
+    by_reason: dict[tuple[Severity, str], list[Given]] = {}
+    for option, given, value in values:
+        said = _said(option, value)
+        if said is not None:
+            by_reason.setdefault(said, []).append(given)
+    return [
+        Notice(severity, ", ".join(dict.fromkeys(one.key for one in given)), text, sources(given))
+        for (severity, text), given in by_reason.items()
     ]
-    lines = []
-    order = {reason: rank for rank, (_, reason, _) in reversed(list(enumerate(said)))}
-    for reason, group in groupby(sorted(said, key=lambda item: order[item[1]]), lambda i: i[1]):
-        members = list(group)
-        keys = ", ".join(dict.fromkeys(given.key for _, _, given in members))
-        lines.append(Notice(members[0][0], keys, reason, sources([g for _, _, g in members])))
-    return lines
 
 
 def _said(option: Option, value: object) -> tuple[Severity, str] | None:

@@ -159,7 +159,13 @@ LIMIT_OPTIONS = (
 _P = Section.PROTOCOL
 PROTOCOL_OPTIONS = (
     Option("fingerprint", SWITCH, _P, "FINGERPRINT in every answer", "no", short="f"),
-    Option("include-reason-string", SWITCH, _P, "reason phrases in error answers", "no"),
+    ignored(
+        "include-reason-string",
+        SWITCH,
+        _P,
+        "reason phrases in error answers",
+        "clients that have proved their password always get one, strangers never",
+    ),
     Option(
         "rfc5766-channel-numbers",
         SWITCH,

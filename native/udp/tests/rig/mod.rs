@@ -37,17 +37,27 @@ impl Rig {
         let udp = datapath.listen_udp(any).unwrap();
         let tcp = datapath.listen_tcp(any).unwrap();
         datapath.start().unwrap();
-        Self { datapath, udp: address(host, udp), tcp: address(host, tcp) }
+        Self {
+            datapath,
+            udp: address(host, udp),
+            tcp: address(host, tcp),
+        }
     }
 
     /// The next event.
     pub(crate) fn event(&self) -> Event {
         // SAFETY: the descriptor is open for as long as the datapath, which outlives this call.
         let bell = unsafe { BorrowedFd::borrow_raw(self.datapath.fd()) };
-        let patience = Timespec { tv_sec: PATIENCE.as_secs() as _, tv_nsec: 0 };
+        let patience = Timespec {
+            tv_sec: PATIENCE.as_secs() as _,
+            tv_nsec: 0,
+        };
         let ready = poll(&mut [PollFd::new(&bell, PollFlags::IN)], Some(&patience)).unwrap();
         assert_eq!(ready, 1, "no event came");
-        self.datapath.drain(1).pop().expect("the bell rang for nothing")
+        self.datapath
+            .drain(1)
+            .pop()
+            .expect("the bell rang for nothing")
     }
 
     /// The 5-tuple of the next request.
@@ -60,8 +70,11 @@ impl Rig {
 
     /// Binds a relay socket and opens an allocation on it; returns its relayed address.
     pub(crate) fn open(&self, allocation: u64, five_tuple: FiveTuple) -> SocketAddr {
-        let bound = free_address(five_tuple.server.ip());
-        self.datapath.bind_relay(bound).unwrap();
+        // Another test may take a port that was free a moment ago.
+        let bound = std::iter::repeat_with(|| free_address(five_tuple.server.ip()))
+            .take(100)
+            .find(|bound| self.datapath.bind_relay(*bound).is_ok())
+            .expect("no free port");
         self.change(open(allocation, five_tuple, bound));
         bound
     }
@@ -80,13 +93,19 @@ impl Rig {
     }
 
     pub(crate) fn reply(&self, five_tuple: FiveTuple, message: &[u8]) {
-        self.datapath.apply([Command::Reply { five_tuple, message: message.to_vec() }]);
+        self.datapath.apply([Command::Reply {
+            five_tuple,
+            message: message.to_vec(),
+        }]);
     }
 
     pub(crate) fn close(&self, allocation: u64) -> ferryman_flow::Usage {
         self.change(Change::Close { allocation });
         match self.event() {
-            Event::Closed { allocation: closed, usage } => {
+            Event::Closed {
+                allocation: closed,
+                usage,
+            } => {
                 assert_eq!(closed, allocation);
                 usage
             }
@@ -107,7 +126,11 @@ impl Rig {
         socket.send(&request(ALLOCATE)).unwrap();
         let five_tuple = self.asked();
         let relayed = self.open(allocation, five_tuple);
-        let client = Client { socket, five_tuple, relayed };
+        let client = Client {
+            socket,
+            five_tuple,
+            relayed,
+        };
         self.reply(five_tuple, b"opened");
         assert_eq!(client.receive(), b"opened");
         client
@@ -123,7 +146,11 @@ impl Rig {
         let mut opened = [0; 6];
         socket.read_exact(&mut opened).unwrap();
         assert_eq!(&opened, b"opened");
-        Client { socket, five_tuple, relayed }
+        Client {
+            socket,
+            five_tuple,
+            relayed,
+        }
     }
 
     pub(crate) fn connect(&self) -> TcpStream {
@@ -177,7 +204,9 @@ pub(crate) fn receive(socket: &UdpSocket) -> Vec<u8> {
 
 pub(crate) fn receive_exactly(stream: &mut TcpStream, length: usize) -> Vec<u8> {
     let mut buffer = vec![0; length];
-    stream.read_exact(&mut buffer).expect("the stream ended too early");
+    stream
+        .read_exact(&mut buffer)
+        .expect("the stream ended too early");
     buffer
 }
 
@@ -207,22 +236,42 @@ pub(crate) fn address(ip: &str, port: u16) -> SocketAddr {
 }
 
 fn free_address(ip: IpAddr) -> SocketAddr {
-    UdpSocket::bind(SocketAddr::new(ip, 0)).unwrap().local_addr().unwrap()
+    UdpSocket::bind(SocketAddr::new(ip, 0))
+        .unwrap()
+        .local_addr()
+        .unwrap()
 }
 
 /// Far in the future of any clock.
 const NEVER: u64 = u64::MAX;
 
 pub(crate) fn open(allocation: u64, five_tuple: FiveTuple, bound: SocketAddr) -> Change {
-    Change::Open { allocation, five_tuple, bound, advertised: bound, expires_at: NEVER }
+    Change::Open {
+        allocation,
+        five_tuple,
+        bound,
+        advertised: bound,
+        expires_at: NEVER,
+    }
 }
 
 pub(crate) fn permit(allocation: u64, peer_ip: IpAddr) -> Change {
-    Change::Permit { allocation, peer_ip, relayed_only: false, expires_at: NEVER }
+    Change::Permit {
+        allocation,
+        peer_ip,
+        relayed_only: false,
+        expires_at: NEVER,
+    }
 }
 
 pub(crate) fn bind_channel(allocation: u64, number: u16, peer: SocketAddr) -> Change {
-    Change::BindChannel { allocation, number, peer, relayed_only: false, expires_at: NEVER }
+    Change::BindChannel {
+        allocation,
+        number,
+        peer,
+        relayed_only: false,
+        expires_at: NEVER,
+    }
 }
 
 pub(crate) const BINDING: u16 = 0x0001;
@@ -241,7 +290,14 @@ pub(crate) fn stun(kind: u16, attributes: &[u8]) -> Vec<u8> {
     static NEXT: AtomicU64 = AtomicU64::new(1);
     let id = u128::from(NEXT.fetch_add(1, Ordering::Relaxed)).to_be_bytes();
     let length = (attributes.len() as u16).to_be_bytes();
-    [&kind.to_be_bytes()[..], &length, &COOKIE, &id[4..], attributes].concat()
+    [
+        &kind.to_be_bytes()[..],
+        &length,
+        &COOKIE,
+        &id[4..],
+        attributes,
+    ]
+    .concat()
 }
 
 /// Whether a message is a Binding success for a request.
@@ -276,7 +332,12 @@ pub(crate) fn without_id(octets: &[u8]) -> Vec<u8> {
 }
 
 fn data(payload: &[u8]) -> Vec<u8> {
-    let mut octets = [&[0x00, 0x13][..], &(payload.len() as u16).to_be_bytes(), payload].concat();
+    let mut octets = [
+        &[0x00, 0x13][..],
+        &(payload.len() as u16).to_be_bytes(),
+        payload,
+    ]
+    .concat();
     octets.resize(octets.len().next_multiple_of(4), 0);
     octets
 }
@@ -287,6 +348,11 @@ fn xor_peer_address(peer: SocketAddr) -> Vec<u8> {
         panic!("IPv4 alone")
     };
     let port = (peer.port() ^ 0x2112).to_be_bytes();
-    let ip: Vec<u8> = ip.octets().iter().zip(COOKIE).map(|(octet, mask)| octet ^ mask).collect();
+    let ip: Vec<u8> = ip
+        .octets()
+        .iter()
+        .zip(COOKIE)
+        .map(|(octet, mask)| octet ^ mask)
+        .collect();
     [&[0x00, 0x12, 0, 8, 0, 1][..], &port, &ip].concat()
 }
