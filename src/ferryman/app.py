@@ -103,6 +103,7 @@ async def _run(
             _greet(configuration, secrets, addresses, listeners)
 
     await service.run(ready)
+    journal.tell_suppressed()
 
 
 def _log_notices(configuration: Configuration, log: FilteringBoundLogger) -> None:

@@ -90,6 +90,7 @@ def test_a_flood_of_refusals_is_counted_not_written() -> None:
     refusal = RefusedRequest(CLIENT, Method.ALLOCATE, "a", Refusal.WRONG_PASSWORD, "")
     log.write([refusal] * 1000, now=SECOND)
     log.write([], now=2 * SECOND)
+    log.tell_suppressed()
     lines = stream.getvalue().splitlines()
     assert len(lines) == REFUSALS_PER_SECOND + 1
     assert f"count={1000 - REFUSALS_PER_SECOND}" in lines[-1]

@@ -3,13 +3,11 @@
 //! It never takes Python's lock and never waits for anyone. A worker owns everything it touches
 //! but the inbox, the queue and the counters, so that there can be one per core.
 
-use std::collections::HashMap;
 use std::io;
-use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 
-use ferryman_flow::{Applied, Change, FiveTuple, Table, TransactionIds, Usage};
+use ferryman_flow::{Table, TransactionIds};
 
 use crate::acceptor::Acceptor;
 use crate::batch_out::BatchOut;
@@ -18,13 +16,10 @@ use crate::connections::Connections;
 use crate::counters::Counter;
 use crate::datapath::{Settings, Shared};
 use crate::forwarder::Forwarder;
-use crate::inbox::{Command, Order};
-use crate::listener::Listener;
+use crate::notices::Notices;
 use crate::options::kernel_cuts_trains;
 use crate::poller::{Interest, Poller, Ready, Round, Token};
 use crate::post::Post;
-use crate::queue::Event;
-use crate::relay::{Client, Relay};
 use crate::signals;
 use crate::slots::Slots;
 
@@ -174,141 +169,6 @@ impl Worker {
             0..0
         })
     }
-
-    fn obey(&mut self, rung: bool) {
-        if rung {
-            self.forwarder.shared.inbox.bell.clear();
-        }
-        for order in self.forwarder.shared.inbox.take() {
-            match order {
-                Order::Obey(Command::Change(change)) => self.change(change),
-                Order::Obey(Command::Reply {
-                    five_tuple,
-                    message,
-                }) => {
-                    self.forwarder.reply(&five_tuple, &message);
-                }
-                Order::Listen(listener) => self.add_listener(listener),
-                Order::Accept(acceptor) => self.add_acceptor(acceptor),
-            }
-        }
-        self.resume_paused();
-    }
-
-    fn add_listener(&mut self, listener: Listener) {
-        let token = Token::Listener(self.forwarder.listeners.len() as u32);
-        let watched = self.poller.add(&listener, token, Interest::READ);
-        self.forwarder.listeners.push(listener);
-        self.tell_failure("a listener is deaf", watched);
-    }
-
-    fn add_acceptor(&mut self, acceptor: Acceptor) {
-        let token = Token::Acceptor(self.acceptors.len() as u32);
-        let watched = self.poller.add(&acceptor, token, Interest::READ);
-        self.acceptors.push(acceptor);
-        self.tell_failure("a listener is deaf", watched);
-    }
-
-    fn change(&mut self, change: Change) {
-        if let Change::Open {
-            five_tuple, bound, ..
-        } = change
-        {
-            return self.open(change, &five_tuple, bound);
-        }
-        let Change::Close { allocation } = change else {
-            self.forwarder.table.apply(change);
-            return;
-        };
-        if let Applied::Closed {
-            slot,
-            usage,
-            five_tuple,
-        } = self.forwarder.table.apply(change)
-        {
-            self.closed(allocation, slot.index(), usage, &five_tuple);
-        }
-    }
-
-    fn open(&mut self, change: Change, five_tuple: &FiveTuple, bound: SocketAddr) {
-        let Some(client) = self.forwarder.client(five_tuple) else {
-            return;
-        };
-        let Some(socket) = self.forwarder.shared.parked.take(bound) else {
-            return self.tell(
-                "no socket was bound ahead for a relayed address",
-                &bound.to_string(),
-            );
-        };
-        let Applied::Opened(slot) = self.forwarder.table.apply(change) else {
-            return;
-        };
-        let index = slot.index();
-        let watched = self
-            .poller
-            .add(&socket, Token::Relay(index as u32), Interest::READ);
-        if self.forwarder.relays.len() <= index {
-            self.forwarder.relays.resize_with(index + 1, || None);
-        }
-        self.forwarder.relays[index] = Some(Relay::new(socket, slot, client));
-        if let Client::Stream(number) = client {
-            self.forwarder.connections.own(number);
-        }
-        self.tell_failure("a relay socket is deaf", watched);
-    }
-
-    fn closed(&mut self, allocation: u64, index: usize, usage: Usage, five_tuple: &FiveTuple) {
-        if let Some(relay) = self.forwarder.relays.get_mut(index) {
-            *relay = None;
-        }
-        if let Some(Client::Stream(number)) = self.forwarder.client(five_tuple) {
-            self.forwarder
-                .connections
-                .disown(number, self.forwarder.now);
-        }
-        self.forwarder
-            .shared
-            .queue
-            .push(Event::Closed { allocation, usage });
-    }
-
-    fn tell_failure(&mut self, what: &'static str, result: io::Result<()>) {
-        if let Err(error) = result {
-            self.tell(what, &error.to_string());
-        }
-    }
-
-    /// Tells the operator, but each thing only once in a while.
-    pub(crate) fn tell(&mut self, what: &'static str, detail: &str) {
-        if self.notices.is_due(what, self.forwarder.now) {
-            let text = format!("{what}: {detail}");
-            self.forwarder
-                .shared
-                .queue
-                .offer(false, || Event::Notice { text });
-        }
-    }
-}
-
-/// When the operator was last told what.
-#[derive(Default)]
-pub(crate) struct Notices {
-    told: HashMap<&'static str, u64>,
-}
-
-impl Notices {
-    const PAUSE: u64 = 60 * clock::SECOND;
-
-    fn is_due(&mut self, what: &'static str, now: u64) -> bool {
-        let due = self
-            .told
-            .get(what)
-            .is_none_or(|told| told + Self::PAUSE <= now);
-        if due {
-            self.told.insert(what, now);
-        }
-        due
-    }
 }
 
 /// Ends the process when the thread that holds it panics: a server that answers but does not
@@ -350,14 +210,5 @@ mod tests {
         let output = child.env(CHILD, "1").output().expect("it starts");
         assert_eq!(output.status.signal(), Some(libc::SIGABRT));
         assert!(String::from_utf8_lossy(&output.stderr).contains("on purpose"));
-    }
-
-    #[test]
-    fn the_operator_hears_each_thing_once_in_a_while() {
-        let mut notices = Notices::default();
-        assert!(notices.is_due("one", 5));
-        assert!(notices.is_due("other", 5));
-        assert!(!notices.is_due("one", 4 + Notices::PAUSE));
-        assert!(notices.is_due("one", 5 + Notices::PAUSE));
     }
 }

@@ -7,25 +7,27 @@ nanoseconds. ValueError, TypeError or OverflowError for arguments that are not o
 from collections.abc import Sequence
 from typing import Any, TypeAlias, final
 
+__all__ = ["Datapath", "Table"]
+
 # Transport protocol number (17 or 6), client IP and port, server IP and port, socket.
-RawFiveTuple: TypeAlias = tuple[int, bytes, int, bytes, int, int]
+_RawFiveTuple: TypeAlias = tuple[int, bytes, int, bytes, int, int]
 
 # First item says which:
-# (0, RawFiveTuple, message)                                                       Reply
-# (1, allocation, RawFiveTuple, bound IP, port, advertised IP, port, expires_at)   OpenAllocation
+# (0, _RawFiveTuple, message)                                                       Reply
+# (1, allocation, _RawFiveTuple, bound IP, port, advertised IP, port, expires_at)   OpenAllocation
 # (2, allocation, expires_at)                                                      ExtendAllocation
 # (3, allocation)                                                                  CloseAllocation
 # (4, allocation, peer IP, relayed_only, expires_at)                               Permit
 # (5, allocation, number, peer IP, port, relayed_only, expires_at)                 BindChannel
-RawCommand: TypeAlias = tuple[Any, ...]
+_RawCommand: TypeAlias = tuple[Any, ...]
 
 # First item says which:
-# (0, RawFiveTuple, message)     a request for the engine
+# (0, _RawFiveTuple, message)     a request for the engine
 # (1, allocation, sent packets, sent bytes, received packets, received bytes, dropped packets)
 #                                an allocation is closed, and its relay socket
-# (2, RawFiveTuple)              a TCP connection ended that had asked something
+# (2, _RawFiveTuple)              a TCP connection ended that had asked something
 # (3, text)                      something that the operator should know
-RawEvent: TypeAlias = tuple[Any, ...]
+_RawEvent: TypeAlias = tuple[Any, ...]
 
 @final
 class Datapath:
@@ -66,10 +68,10 @@ class Datapath:
     def fileno(self) -> int:
         """A descriptor that is readable while `drain` has something."""
 
-    def drain(self, limit: int = 64) -> list[RawEvent]:
+    def drain(self, limit: int = 64) -> list[_RawEvent]:
         """Takes up to `limit` events in order; `fileno` stays readable if some are left."""
 
-    def apply(self, commands: Sequence[RawCommand]) -> None:
+    def apply(self, commands: Sequence[_RawCommand]) -> None:
         """Gives commands to the worker, which obeys all of them in order. A Reply leaves after
         what stands before it is in force. Unknown allocations are ignored."""
 
@@ -89,13 +91,11 @@ class Table:
     """
 
     def __new__(cls, *, fingerprint: bool = False) -> Table: ...
-    def apply(self, command: RawCommand) -> tuple[int, int, int, int, int] | None:
+    def apply(self, command: _RawCommand) -> tuple[int, int, int, int, int] | None:
         """Obeys a command; a Close returns packets and bytes sent, packets and bytes received,
         packets dropped."""
 
-    def from_client(
-        self, five_tuple: RawFiveTuple, packet: bytes, now: int
-    ) -> tuple[Any, ...]:
+    def from_client(self, five_tuple: _RawFiveTuple, packet: bytes, now: int) -> tuple[Any, ...]:
         """The verdict on a packet from a client."""
 
     def from_peer(

@@ -53,12 +53,16 @@ class JournalLog:
         for entry in entries:
             self._writers[type(entry)](entry)
 
-    def _new_second(self, second: int) -> None:
+    def tell_suppressed(self) -> None:
+        """Account for the refusals that were only counted; once a second, and at the end."""
         if self._suppressed:
             self._log.warning("refusals not logged one by one", count=self._suppressed)
+        self._suppressed = 0
+
+    def _new_second(self, second: int) -> None:
+        self.tell_suppressed()
         self._second = second
         self._in_second = 0
-        self._suppressed = 0
 
     def _challenged(self, entry: Challenged) -> None:
         self._log.debug(
