@@ -38,6 +38,9 @@ NUMBERS = (0x4000, 0x4001, 0x4FFF, 0x7FFE)
 RELAYED = tuple(Address(ip, port) for ip in (OUTSIDE, INSIDE, OUTSIDE_V6) for port in PORTS)
 """Every relayed address that an allocation can have, by both its names."""
 
+SOCKETS = RELAYED[2:]
+"""Where a relay socket can be bound, and one address where none is."""
+
 PEERS = (
     Address.of("198.51.100.7", 7000),
     Address.of("198.51.100.7", 7001),
@@ -99,7 +102,7 @@ _others = st.lists(_attributes, max_size=3)
 
 
 @st.composite
-def _send_indications(draw: st.DrawFn) -> bytes:
+def _sends(draw: st.DrawFn) -> bytes:
     peer = (int(Attribute.XOR_PEER_ADDRESS), draw(_peer_values))
     payload = (int(Attribute.DATA), draw(payloads))
     needed = draw(st.sampled_from([(peer, payload), (payload, peer), (peer,), (payload,)]))
@@ -140,8 +143,9 @@ _long = st.sampled_from([4072, 4076]).map(
         MessageClass.REQUEST, Method.ALLOCATE, TRANSACTION_ID, [(0x8022, bytes(length))]
     )
 )
+send_indications = _sends()
 good_packets = st.one_of(
-    _send_indications(), _channel_messages(), _messages(), _binding_requests(), _long
+    send_indications, _channel_messages(), _messages(), _binding_requests(), _long
 )
 
 

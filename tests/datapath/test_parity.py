@@ -19,17 +19,19 @@ from tests.datapath.arena import (
     PEERS,
     PORTS,
     RELAYED,
+    SOCKETS,
     booleans,
     packets,
     payloads,
     send_indication,
+    send_indications,
 )
 from tests.datapath.twins import RawFiveTuple, Twins
 
-# Nanoseconds on a small scale: whatever is drawn is often exactly the last one.
-lifetimes = st.integers(1, 30)
+# So few nanoseconds that something ends at most of the instants that are looked at.
+lifetimes = st.sampled_from([0, 1, 2, 3, 5, 20])
 clients = st.sampled_from(CLIENTS)
-peers = st.sampled_from(PEERS)
+peers = st.sampled_from(PEERS[:2]) | st.sampled_from(PEERS)
 numbers = st.sampled_from(NUMBERS)
 indices = st.integers(0, 7)
 
@@ -51,8 +53,8 @@ class TableParity(RuleBasedStateMachine):
         for client, port in zip(CLIENTS, PORTS, strict=False):
             allocation = self._open(client, port, False, 300)
             for ip in (PEERS[0].ip, OUTSIDE):
-                self.twins.apply(4, allocation, ip, ip == OUTSIDE, self.now + 200)
-            self.twins.apply(5, allocation, NUMBERS[0], *PEERS[0], False, self.now + 100)
+                self.twins.apply(4, allocation, ip, ip == OUTSIDE, self.now + 20)
+            self.twins.apply(5, allocation, NUMBERS[0], *PEERS[0], False, self.now + 10)
 
     def _open(self, client: RawFiveTuple, port: int, v6: bool, lifetime: int) -> int:
         self.last += 1
@@ -64,9 +66,16 @@ class TableParity(RuleBasedStateMachine):
 
     def _pick(self, index: int) -> int:
         """Mostly an open allocation, else one that is not."""
-        return self.opened[index] if index < len(self.opened) else self.last + 1
+        if index == 0 or not self.opened:
+            return self.last + 1
+        return self.opened[index % len(self.opened)]
 
-    @rule(client=clients, port=st.sampled_from(PORTS), v6=booleans, lifetime=lifetimes)
+    @rule(
+        client=clients,
+        port=st.sampled_from(PORTS),
+        v6=booleans,
+        lifetime=st.sampled_from([1, 5, 300]),
+    )
     def open(self, client: RawFiveTuple, port: int, v6: bool, lifetime: int) -> None:
         if len(self.opened) < 6:
             self._open(client, port, v6, lifetime)
@@ -77,7 +86,7 @@ class TableParity(RuleBasedStateMachine):
             number = self.opened[index]
             self.twins.apply(1, number, client, INSIDE, 50009, OUTSIDE, 50009, self.now + 9)
 
-    @rule(index=indices, lifetime=st.integers(0, 40))
+    @rule(index=indices, lifetime=st.sampled_from([0, 1, 5, 300]))
     def extend(self, index: int, lifetime: int) -> None:
         self.twins.apply(2, self._pick(index), self.now + lifetime)
 
@@ -100,28 +109,32 @@ class TableParity(RuleBasedStateMachine):
         self.twins.apply(5, self._pick(index), number, *peer, relayed_only, expires_at)
 
     @rule(index=indices, count=st.integers(10, 40))
-    def permit_many(self, index: int, count: int) -> None:
-        """So many that the native table sweeps out what is dead."""
-        for n in range(count):
-            ip = bytes([198, 51, 101, n])
-            self.twins.apply(4, self._pick(index), ip, False, self.now + n % 7)
-            peer = Address(ip, 1)
-            self.twins.apply(5, self._pick(index), 0x4100 + n, *peer, False, self.now + n % 5)
+    def permit_and_bind_many(self, index: int, count: int) -> None:
+        """So many that the native table sweeps out what is dead, and it alone."""
+        allocation = self._pick(index)
+        crowd = [Address(bytes([198, 51, 101, n]), 1) for n in range(count)]
+        for n, peer in enumerate(crowd):
+            self.twins.apply(4, allocation, peer.ip, False, self.now + n % 4)
+            self.twins.apply(5, allocation, 0x4100 + n, *peer, False, self.now + n % 3)
+        for relayed in SOCKETS:
+            for peer in crowd:
+                self.twins.from_peer(relayed, peer, b"", self.now)
 
-    @rule(nanoseconds=st.integers(1, 9))
+    @rule(nanoseconds=st.integers(1, 2))
     def tick(self, nanoseconds: int) -> None:
         self.now += nanoseconds
+        self.everyone_speaks()
+        self.everyone_hears()
 
-    @rule(client=clients, said=st.lists(packets, max_size=4))
+    @rule(client=clients, said=st.lists(packets, min_size=1, max_size=4))
     def speak(self, client: RawFiveTuple, said: list[bytes]) -> None:
         for packet in said:
             self.twins.from_client(client, packet, self.now)
 
-    @rule(relayed=st.sampled_from(RELAYED), peer=peers, payload=payloads)
+    @rule(relayed=st.sampled_from(SOCKETS), peer=peers, payload=payloads)
     def hear(self, relayed: Address, peer: Address, payload: bytes) -> None:
         self.twins.from_peer(relayed, peer, payload, self.now)
 
-    @rule()
     def everyone_speaks(self) -> None:
         for client in CLIENTS:
             for length, peer in enumerate(PEERS):
@@ -130,16 +143,15 @@ class TableParity(RuleBasedStateMachine):
                 message = encode_channel_data(number, bytes(length), padded=False)
                 self.twins.from_client(client, message, self.now)
 
-    @rule()
     def everyone_hears(self) -> None:
-        for relayed in RELAYED:
+        for relayed in SOCKETS:
             for length, peer in enumerate(PEERS):
                 self.twins.from_peer(relayed, peer, bytes(length), self.now)
 
     @rule(
         client=clients,
         number=numbers,
-        relayed=st.sampled_from(RELAYED),
+        relayed=st.sampled_from(SOCKETS),
         peer=peers,
         length=st.sampled_from([65_504, 65_505, 65_516, 65_517, 65_535]),
     )
@@ -162,7 +174,12 @@ TestTableParity = TableParity.TestCase
 TestTableParity.settings = settings(stateful_step_count=80)
 
 
-@given(said=st.lists(packets, min_size=10, max_size=20), fingerprint=booleans)
+crowds = st.lists(packets, min_size=10, max_size=20) | st.lists(
+    send_indications, min_size=10, max_size=20
+)
+
+
+@given(said=crowds, fingerprint=booleans)
 def test_every_packet_to_a_flow_that_stands_gets_one_verdict(
     said: list[bytes], fingerprint: bool
 ) -> None:

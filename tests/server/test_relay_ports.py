@@ -9,7 +9,7 @@ import pytest
 from ferryman.engine.refusals import Refusal
 from ferryman.engine.relay import RelayLease, RelayNeed
 from ferryman.server.relay_addresses import RelayAddresses
-from ferryman.server.relay_ports import STOCK, RelayPorts
+from ferryman.server.relay_ports import RELAY_IPS, STOCK, RelayPorts
 from ferryman.server.settings import Settings
 from ferryman.wire.address import Address, Family
 
@@ -160,6 +160,15 @@ def test_a_small_range_is_not_all_bound_ahead() -> None:
 
 def raw(host: str) -> bytes:
     return Address.of(host, 0).ip
+
+
+def test_clients_cannot_make_it_bind_on_ever_more_addresses() -> None:
+    sockets = Sockets()
+    ports = make(sockets, 50_000, 50_009)
+    given = [ports.lease(IPV4, Address(bytes((127, 1, n // 256, n % 256)), 1)) for n in range(300)]
+    assert [lease for lease in given[RELAY_IPS:] if lease is not Refusal.NO_PORT] == []
+    assert Refusal.NO_PORT not in given[:RELAY_IPS]
+    assert len(sockets.bound) == RELAY_IPS
 
 
 def test_two_relay_ips_behind_one_public_ip_never_share_a_port() -> None:

@@ -54,7 +54,6 @@ pub(crate) fn five_tuple_of(raw: &RawFiveTuple<'_>) -> PyResult<FiveTuple> {
 }
 
 /// A 5-tuple for Python.
-#[allow(dead_code)] // used by the datapath alone
 pub(crate) fn raw_five_tuple<'py>(py: Python<'py>, five_tuple: &FiveTuple) -> RawFiveTuple<'py> {
     let protocol = match five_tuple.transport {
         Transport::Tcp => TCP,

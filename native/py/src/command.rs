@@ -13,9 +13,9 @@ type Octets<'py> = Bound<'py, PyBytes>;
 pub(crate) enum Command {
     /// Send these bytes to a client.
     Reply {
-        #[allow(dead_code)] // the bare table sends nothing
+        /// To whom.
         five_tuple: FiveTuple,
-        #[allow(dead_code)]
+        /// What.
         message: Vec<u8>,
     },
     /// Change the flow table.
@@ -46,7 +46,16 @@ fn reply(raw: &Bound<'_, PyTuple>) -> PyResult<Command> {
 }
 
 fn open(raw: &Bound<'_, PyTuple>) -> PyResult<Change> {
-    type Open<'py> = (u8, u64, RawFiveTuple<'py>, Octets<'py>, u16, Octets<'py>, u16, u64);
+    type Open<'py> = (
+        u8,
+        u64,
+        RawFiveTuple<'py>,
+        Octets<'py>,
+        u16,
+        Octets<'py>,
+        u16,
+        u64,
+    );
     let (_, allocation, five_tuple, bound_ip, bound_port, ip, port, expires_at): Open<'_> =
         raw.extract()?;
     Ok(Change::Open {
@@ -60,7 +69,10 @@ fn open(raw: &Bound<'_, PyTuple>) -> PyResult<Change> {
 
 fn extend(raw: &Bound<'_, PyTuple>) -> PyResult<Change> {
     let (_, allocation, expires_at): (u8, u64, u64) = raw.extract()?;
-    Ok(Change::Extend { allocation, expires_at })
+    Ok(Change::Extend {
+        allocation,
+        expires_at,
+    })
 }
 
 fn close(raw: &Bound<'_, PyTuple>) -> PyResult<Change> {

@@ -63,14 +63,28 @@ impl Table {
         match self.table.from_client(&five_tuple, packet, now) {
             FromClient::Answer => self.answer(py, &five_tuple, packet),
             FromClient::Ask => ("ask",).into_pyobject(py),
-            FromClient::ToPeer { slot, peer, payload } => {
+            FromClient::ToPeer {
+                slot,
+                peer,
+                payload,
+            } => {
                 let payload = PyBytes::new(py, &packet[payload]);
                 let ip = ip_bytes(py, peer.ip());
-                ("peer", self.table.allocation(slot), ip, peer.port(), payload).into_pyobject(py)
+                (
+                    "peer",
+                    self.table.allocation(slot),
+                    ip,
+                    peer.port(),
+                    payload,
+                )
+                    .into_pyobject(py)
             }
-            FromClient::HandOver { to, source, framing, payload } => {
-                self.client_verdict(py, to, framing, source, &packet[payload])
-            }
+            FromClient::HandOver {
+                to,
+                source,
+                framing,
+                payload,
+            } => self.client_verdict(py, to, framing, source, &packet[payload]),
             FromClient::Drop(reason) => dropped(py, reason),
         }
     }
@@ -155,8 +169,15 @@ impl Table {
         };
         let (mut head, mut tail) = ([0; HEADROOM], [0; TAILROOM]);
         let id = self.transaction_ids.draw();
-        let (header, padding) =
-            write_header(framing, transport, peer, payload.len(), id, &mut head, &mut tail);
+        let (header, padding) = write_header(
+            framing,
+            transport,
+            peer,
+            payload.len(),
+            id,
+            &mut head,
+            &mut tail,
+        );
         let message = [&head[HEADROOM - header..], payload, &tail[..padding]].concat();
         let message = PyBytes::new(py, &message);
         ("client", self.table.allocation(slot), message).into_pyobject(py)

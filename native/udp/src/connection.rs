@@ -209,3 +209,43 @@ fn is_not_yet(error: &io::Error) -> bool {
         io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
     )
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::net::TcpListener;
+
+    use ferryman_flow::Transport;
+
+    use super::*;
+
+    #[test]
+    fn a_slow_reader_costs_no_more_than_the_backlog() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let mut connection = connection(listener.accept().unwrap().0);
+        let (mut spare, packet, mut sink) = (Vec::new(), [0; 8192], vec![0; 8192]);
+        for _ in 0..10_000 {
+            if connection.is_behind(packet.len(), &mut spare) {
+                client.read_exact(&mut sink).unwrap();
+                connection.unstick();
+            } else {
+                connection.append([&packet, &[], &[]], &mut spare);
+            }
+            assert!(connection.waiting() <= RELAYED_BACKLOG);
+            assert!(connection.backlog.capacity() <= 2 * RELAYED_BACKLOG);
+        }
+        assert!(!connection.doomed);
+    }
+
+    fn connection(stream: TcpStream) -> Connection {
+        stream.set_nonblocking(true).unwrap();
+        let five_tuple = FiveTuple {
+            transport: Transport::Tcp,
+            client: stream.peer_addr().unwrap(),
+            server: stream.local_addr().unwrap(),
+            socket: 1,
+        };
+        Connection::new(stream, five_tuple, 0)
+    }
+}

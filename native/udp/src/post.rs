@@ -197,3 +197,127 @@ fn recycled<'b>(mut parts: Vec<IoSlice<'_>>) -> Vec<IoSlice<'b>> {
     parts.clear();
     parts.into_iter().map(|_| IoSlice::new(&[])).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+
+    use super::*;
+    use crate::batch_out::{Route, Via};
+
+    const V4: &str = "192.0.2.1:9";
+    const V6: &str = "[2001:db8::1]:9";
+
+    /// A train of `count` datagrams of `first` bytes, the last one `short` bytes shorter.
+    fn train(to: &str, count: usize, first: usize, short: usize) -> Message {
+        Message {
+            to: address(to),
+            source: None,
+            first,
+            count,
+            length: count * first - short,
+            parts: 0..0,
+        }
+    }
+
+    fn joins(train: &Message, to: &str, source: Option<IpAddr>, length: usize) -> bool {
+        let route = Route {
+            via: Via::Relay(0),
+            to: address(to),
+            source,
+        };
+        let body = vec![0; length];
+        takes(
+            train,
+            &Datagram {
+                route,
+                head: &[],
+                body: &body,
+                padding: &[],
+            },
+        )
+    }
+
+    fn address(text: &str) -> SocketAddr {
+        text.parse().unwrap_or_else(|_| panic!("{text}"))
+    }
+
+    #[test]
+    fn a_train_is_what_the_kernel_can_cut_again() {
+        let rows = [
+            (true, train(V4, 1, 160, 0), V4, 160, "equal datagrams"),
+            (
+                true,
+                train(V4, 5, 160, 0),
+                V4,
+                1,
+                "the last one may be shorter",
+            ),
+            (
+                false,
+                train(V4, 5, 160, 3),
+                V4,
+                160,
+                "but only the last one",
+            ),
+            (false, train(V4, 5, 160, 3), V4, 1, "whatever follows it"),
+            (false, train(V4, 1, 160, 0), V4, 161, "none may be longer"),
+            (
+                false,
+                train(V4, 1, 160, 0),
+                V4,
+                0,
+                "an empty one would vanish",
+            ),
+            (false, train(V4, 1, 0, 0), V4, 0, "also the first one"),
+            (
+                false,
+                train(V4, 1, 160, 0),
+                "192.0.2.1:10",
+                160,
+                "another port",
+            ),
+            (
+                false,
+                train(V4, 1, 160, 0),
+                "192.0.2.2:9",
+                160,
+                "another address",
+            ),
+            (
+                true,
+                train(V4, 63, 160, 0),
+                V4,
+                160,
+                "as many as all kernels cut",
+            ),
+            (false, train(V4, 64, 160, 0), V4, 160, "one more"),
+            (true, train(V4, 1, 1472, 0), V4, 1472, "Ethernet frames"),
+            (false, train(V4, 1, 1473, 0), V4, 1473, "fragments"),
+            (
+                true,
+                train(V6, 1, 1452, 0),
+                V6,
+                1452,
+                "Ethernet frames, IPv6",
+            ),
+            (false, train(V6, 1, 1453, 0), V6, 1453, "fragments, IPv6"),
+            (
+                true,
+                train(V4, 43, 1472, 0),
+                V4,
+                1472,
+                "up to the longest packet",
+            ),
+            (false, train(V4, 44, 1472, 0), V4, 1472, "and not beyond"),
+        ];
+        for (expected, train, to, length, why) in rows {
+            assert_eq!(joins(&train, to, None, length), expected, "{why}");
+        }
+        let source = Some(address(V4).ip());
+        assert!(
+            !joins(&train(V4, 1, 160, 0), V4, source, 160),
+            "another source"
+        );
+    }
+}

@@ -76,9 +76,12 @@ impl Queue {
         true
     }
 
-    /// Whether `offer` would succeed.
-    pub(crate) fn has_room(&self) -> bool {
-        self.lock().events.len() < self.limit
+    /// Whether there is room; if not, the next `drain` that makes some tells.
+    pub(crate) fn has_room_or_will_tell(&self) -> bool {
+        let mut waiting = self.lock();
+        let has_room = waiting.events.len() < self.limit;
+        waiting.room_wanted |= !has_room;
+        has_room
     }
 
     /// Takes up to `limit` events, and tells whether the worker waited for the room they leave.

@@ -126,7 +126,7 @@ impl Worker {
     /// Goes on with the connections that waited for room in the queue.
     pub(crate) fn resume_paused(&mut self) {
         for _ in 0..self.forwarder.connections.paused() {
-            if !self.forwarder.shared.queue.has_room() {
+            if !self.forwarder.shared.queue.has_room_or_will_tell() {
                 return;
             }
             if let Some(number) = self.forwarder.connections.next_paused() {

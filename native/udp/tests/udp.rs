@@ -223,6 +223,27 @@ fn a_train_of_datagrams_is_taken_apart() {
 }
 
 #[test]
+fn what_comes_in_one_train_goes_to_each_in_order() {
+    let rig = Rig::new();
+    let (one, two) = (rig.udp_client(1), rig.udp_client(2));
+    let peers = [udp_socket(LOCALHOST), udp_socket(LOCALHOST)];
+    rig.bind_channel(1, CHANNEL, local(&peers[0]));
+    rig.bind_channel(1, CHANNEL + 1, local(&peers[1]));
+    rig.bind_channel(1, CHANNEL + 2, two.relayed);
+    rig.bind_channel(2, CHANNEL, one.relayed);
+    rig.reply(one.five_tuple, b"bound");
+    assert_eq!(one.receive(), b"bound");
+    let packet = |index: u8| channel_data(CHANNEL + u16::from(index % 3), &[index]);
+    let octets: Vec<u8> = (0..60).flat_map(packet).collect();
+    send_train(&one.socket, rig.udp, &octets, packet(0).len());
+    for index in (0..60).step_by(3) {
+        assert_eq!(receive(&peers[0]), [index]);
+        assert_eq!(receive(&peers[1]), [index + 1]);
+        assert_eq!(two.receive(), channel_data(CHANNEL, &[index + 2]));
+    }
+}
+
+#[test]
 fn a_peer_that_cannot_be_reached_costs_the_others_nothing() {
     let rig = Rig::new();
     let (client, peer) = (rig.udp_client(7), udp_socket(LOCALHOST));
@@ -383,8 +404,11 @@ fn stop_obeys_what_came_before_and_closes_everything() {
 fn a_datapath_that_never_ran_lets_go_of_its_sockets() {
     let datapath = Datapath::new(&Settings::default()).unwrap();
     let port = datapath.listen_udp(address(LOCALHOST, 0)).unwrap();
+    let relayed = local(&udp_socket(LOCALHOST));
+    datapath.bind_relay(relayed).unwrap();
     datapath.stop();
     UdpSocket::bind(address(LOCALHOST, port)).unwrap();
+    UdpSocket::bind(relayed).unwrap();
     assert!(datapath.bind_relay(address(LOCALHOST, 0)).is_err());
 }
 

@@ -8,11 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Protocol
 
 from ferryman.auth.long_term import long_term_key
 from ferryman.auth.time_limited import password_for, read_username
 from ferryman.engine.credential import Claim, Credential, NoCredential
+
+KEYS_REMEMBERED = 1024
+"""Time-limited names whose keys are kept; names of strangers push out one another."""
 
 
 class KeySource(Protocol):
@@ -32,26 +36,30 @@ class StaticUsers:
         return None if key is None else Credential(claim.username, claim.username, (key,))
 
 
-@dataclass(frozen=True, slots=True)
 class SharedSecrets:
-    """Time-limited usernames under one or more secrets, the newest first while they rotate."""
+    """Time-limited usernames under one or more secrets, the newest first while they rotate.
 
-    secrets: Sequence[str] = field(repr=False)
-    realm: str
-    separator: str = ":"
+    The keys of the names seen last are kept: each call asks a dozen times under one name.
+    """
+
+    def __init__(self, secrets: Sequence[str], realm: str, separator: str = ":") -> None:
+        self._secrets = tuple(secrets)
+        self._realm = realm
+        self._separator = separator
+        self._keys = lru_cache(KEYS_REMEMBERED)(self._make_keys)
 
     def credential(self, claim: Claim, *, unix_time: float) -> Credential | NoCredential | None:
-        name = read_username(claim.username, self.separator)
+        name = read_username(claim.username, self._separator)
         if name is None:
             return None
         if name.expires < unix_time:
             ago = int(unix_time - name.expires)
             return NoCredential(f"the time-limited credential expired {ago} s ago")
-        keys = tuple(self._key(claim.username, secret) for secret in self.secrets)
-        return Credential(claim.username, name.user or claim.username, keys)
+        return Credential(claim.username, name.user or claim.username, self._keys(claim.username))
 
-    def _key(self, username: str, secret: str) -> bytes:
-        return long_term_key(username, self.realm, password_for(username, secret))
+    def _make_keys(self, username: str) -> tuple[bytes, ...]:
+        passwords = (password_for(username, secret) for secret in self._secrets)
+        return tuple(long_term_key(username, self._realm, password) for password in passwords)
 
 
 @dataclass(frozen=True, slots=True)

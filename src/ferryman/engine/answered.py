@@ -6,6 +6,8 @@ Only requests that proved their key are remembered, for as long as a client may 
 
 from __future__ import annotations
 
+from collections import OrderedDict
+
 from ferryman.engine.five_tuple import FiveTuple
 from ferryman.engine.settings import SECOND
 
@@ -22,14 +24,15 @@ class Answered:
 
     def __init__(self, capacity: int = CAPACITY) -> None:
         self._capacity = capacity
-        self._answers: dict[tuple[FiveTuple, int], tuple[int, bytes]] = {}
+        # Ordered: the first key of a plain dict is found ever more slowly as the front is deleted.
+        self._answers: OrderedDict[tuple[FiveTuple, int], tuple[int, bytes]] = OrderedDict()
 
     def remember(self, client: FiveTuple, packet: bytes, answer: bytes, *, now: int) -> None:
         key = (client, hash(packet))
-        self._answers.pop(key, None)
         self._answers[key] = (now + RETRANSMISSION_WINDOW, answer)
+        self._answers.move_to_end(key)
         if len(self._answers) > self._capacity:
-            del self._answers[next(iter(self._answers))]
+            self._answers.popitem(last=False)
 
     def answer_to(self, client: FiveTuple, packet: bytes, *, now: int) -> bytes | None:
         """The bytes sent before, if this very packet came from this client a moment ago."""
@@ -39,10 +42,9 @@ class Answered:
     def expire(self, *, now: int) -> None:
         """Forget what no client retransmits any more; entries lie in order of time."""
         while self._answers:
-            oldest = next(iter(self._answers))
-            if now < self._answers[oldest][0]:
+            if now < next(iter(self._answers.values()))[0]:
                 return
-            del self._answers[oldest]
+            self._answers.popitem(last=False)
 
     def __len__(self) -> int:
         return len(self._answers)

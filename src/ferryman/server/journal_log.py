@@ -5,6 +5,7 @@ A reader of the journal; it vetoes nothing. Knows how entries read, not where li
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -37,21 +38,24 @@ class JournalLog:
         self._in_second = 0
         self._suppressed = 0
         self._writers: dict[type, Callable[[Any], None]] = {
-            Challenged: self._challenged,
             RefusedRequest: self._refused,
             Opened: self._opened,
-            Refreshed: self._refreshed,
-            Permitted: self._permitted,
-            ChannelBound: self._channel_bound,
             Closed: self._closed,
         }
+        if log.is_enabled_for(logging.DEBUG):
+            self._writers[Challenged] = self._challenged
+            self._writers[Refreshed] = self._refreshed
+            self._writers[Permitted] = self._permitted
+            self._writers[ChannelBound] = self._channel_bound
 
     def write(self, entries: list[Entry], *, now: int) -> None:
         """Write the entries down; `now` in nanoseconds paces the lines that strangers cause."""
         if now // SECOND != self._second:
             self._new_second(now // SECOND)
         for entry in entries:
-            self._writers[type(entry)](entry)
+            writer = self._writers.get(type(entry))
+            if writer is not None:
+                writer(entry)
 
     def tell_suppressed(self) -> None:
         """Account for the refusals that were only counted; once a second, and at the end."""

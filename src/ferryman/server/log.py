@@ -29,27 +29,31 @@ def make_log(
 ) -> FilteringBoundLogger:
     """A logger that writes to `stream` (stderr); entries under `level` cost nearly nothing."""
     stamp = structlog.processors.TimeStamper(fmt="iso", utc=True)
-    last = _text if style is Format.TEXT else structlog.processors.JSONRenderer(ensure_ascii=True)
+    last = _text if style is Format.TEXT else _json
     log: FilteringBoundLogger = structlog.wrap_logger(
         structlog.PrintLogger(stream or sys.stderr),
-        processors=[
-            structlog.processors.add_log_level,
-            stamp,
-            structlog.processors.format_exc_info,
-            last,
-        ],
+        processors=[stamp, structlog.processors.format_exc_info, last],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         cache_logger_on_first_use=True,
     )
     return log
 
 
-def _text(_: WrappedLogger, __: str, event: EventDict) -> str:
-    head = f"{event.pop('timestamp')} {event.pop('level'):<7} {_safe(event.pop('event'))}"
-    return " ".join([head, *(f"{name}={_quoted(value)}" for name, value in event.items())])
+def _text(_: WrappedLogger, level: str, event: EventDict) -> str:
+    line = f"{event.pop('timestamp')} {level:<7} {_safe(event.pop('event'))}"
+    for name, value in event.items():
+        line += f" {name}={_quoted(value)}"
+    return line
+
+
+def _json(_: WrappedLogger, level: str, event: EventDict) -> str:
+    head = {"timestamp": event.pop("timestamp"), "level": level, "event": event.pop("event")}
+    return json.dumps({**head, **event}, default=str)
 
 
 def _quoted(value: object) -> str:
+    if type(value) is int:
+        return str(value)
     text = str(value)
     return text if _PLAIN.fullmatch(text) else json.dumps(text)
 

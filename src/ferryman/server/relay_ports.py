@@ -20,6 +20,9 @@ STOCK = 32
 TRIES = 64
 """Ports tried for one lease before it is refused; other programs may sit in the range."""
 
+RELAY_IPS = 256
+"""Relay IPs in use at most: without relay-ip, clients choose among the machine's addresses."""
+
 _random = SystemRandom()
 
 
@@ -53,8 +56,24 @@ class PortRange:
             self._free.append(port)
 
 
+class RelayIp:
+    """One relay IP: how it is advertised, its free ports, and sockets bound ahead on it."""
+
+    def __init__(self, ip: bytes, advertised: bytes, free: PortRange) -> None:
+        self.ip = ip
+        self.advertised = advertised
+        self.free = free
+        self.stock: dict[int, RelayLease] = {}
+
+    def lease(self, port: int) -> RelayLease:
+        return RelayLease(Address(self.ip, port), Address(self.advertised, port))
+
+
 class RelayPorts:
-    """`bind` and `release` open and close one relay socket; `bind` raises OSError."""
+    """`bind` and `release` open and close one relay socket; `bind` raises OSError.
+
+    Port numbers are counted by advertised IP: two relay IPs behind one public IP share them.
+    """
 
     def __init__(
         self,
@@ -70,84 +89,84 @@ class RelayPorts:
         self._bind = bind
         self._release = release
         self._ranges: dict[bytes, PortRange] = {}
-        self._stock: dict[bytes, dict[int, RelayLease]] = {}
-        self._taken_elsewhere: list[tuple[bytes, int]] = []
+        self._relays: dict[bytes, RelayIp] = {}
+        self._taken_elsewhere: list[tuple[RelayIp, int]] = []
 
     def lease(self, need: RelayNeed, local: Address) -> RelayLease | Refusal:
         """A bound relay socket for a client that sent to `local`, or why there is none."""
-        relay_ip = self._addresses.relay_ip(need.family, local.ip)
-        if relay_ip is None:
+        ip = self._addresses.relay_ip(need.family, local.ip)
+        if ip is None:
             return Refusal.UNSUPPORTED_FAMILY
+        relay = self._relay(ip)
+        if relay is None:
+            return Refusal.NO_PORT
         if need.even:
-            return self._even(relay_ip, pair=need.pair) or Refusal.NO_PORT
-        stock = self._stock.setdefault(relay_ip, {})
-        if stock:
-            return stock.pop(next(iter(stock)))
-        return self._bind_any(relay_ip) or Refusal.NO_PORT
+            return self._even(relay, pair=need.pair) or Refusal.NO_PORT
+        if relay.stock:
+            return relay.stock.popitem()[1]
+        return self._bind_any(relay) or Refusal.NO_PORT
 
     def give_back(self, lease: RelayLease) -> None:
         """A lease that nobody took, its sockets still bound: back to the stock, or closed."""
         for single in _singles(lease):
-            stock = self._stock.setdefault(single.bound.ip, {})
-            if len(stock) < 2 * STOCK:
-                stock[single.bound.port] = single
+            relay = self._relays[single.bound.ip]
+            if len(relay.stock) < 2 * STOCK:
+                relay.stock[single.bound.port] = single
             else:
                 self._release(single.bound)
-                self._put_back(single)
+                relay.free.put_back(single.bound.port)
 
     def closed(self, lease: RelayLease) -> None:
         """The datapath has closed the lease's socket: the number is free again."""
-        self._put_back(lease)
+        self._relays[lease.bound.ip].free.put_back(lease.bound.port)
 
     def top_up(self) -> None:
         """Bind ahead for every relay IP that has been asked for; try again what was taken."""
-        for relay_ip, port in self._taken_elsewhere:
-            self._range(relay_ip).put_back(port)
+        for relay, port in self._taken_elsewhere:
+            relay.free.put_back(port)
         self._taken_elsewhere.clear()
         target = min(STOCK, (self._last - self._first + 1) // 4)
-        for relay_ip, stock in self._stock.items():
-            while len(stock) < target:
-                lease = self._bind_any(relay_ip)
+        for relay in self._relays.values():
+            while len(relay.stock) < target:
+                lease = self._bind_any(relay)
                 if lease is None:
                     break
-                stock[lease.bound.port] = lease
+                relay.stock[lease.bound.port] = lease
 
-    def _range(self, relay_ip: bytes) -> PortRange:
-        """Ports are counted by advertised IP: two relay IPs behind one public IP share them."""
-        advertised = self._addresses.advertised(relay_ip)
-        found = self._ranges.get(advertised)
-        if found is None:
-            found = self._ranges[advertised] = PortRange(self._first, self._last)
+    def _relay(self, ip: bytes) -> RelayIp | None:
+        found = self._relays.get(ip)
+        if found is None and len(self._relays) < RELAY_IPS:
+            advertised = self._addresses.advertised(ip)
+            free = self._ranges.get(advertised)
+            if free is None:
+                free = self._ranges[advertised] = PortRange(self._first, self._last)
+            found = self._relays[ip] = RelayIp(ip, advertised, free)
         return found
 
-    def _put_back(self, lease: RelayLease) -> None:
-        self._range(lease.bound.ip).put_back(lease.bound.port)
-
-    def _bind_any(self, relay_ip: bytes) -> RelayLease | None:
-        free = self._range(relay_ip)
+    def _bind_any(self, relay: RelayIp) -> RelayLease | None:
         for _ in range(TRIES):
-            if not len(free):
+            if not len(relay.free):
                 return None
-            lease = self._acquire(relay_ip, free.any())
+            lease = self._acquire(relay, relay.free.any())
             if lease is not None:
                 return lease
         return None
 
-    def _even(self, relay_ip: bytes, *, pair: bool) -> RelayLease | None:
+    def _even(self, relay: RelayIp, *, pair: bool) -> RelayLease | None:
         """An even port and, for a pair, the next higher one with it (RFC 8656 §7.2)."""
-        for port in self._even_candidates(relay_ip):
-            lease = self._acquire(relay_ip, port)
+        for port in self._even_candidates():
+            lease = self._acquire(relay, port)
             if lease is None:
                 continue
             if not pair:
                 return lease
-            higher = self._acquire(relay_ip, port + 1)
+            higher = self._acquire(relay, port + 1)
             if higher is not None:
                 return RelayLease(lease.bound, lease.advertised, next_higher=higher)
             self.give_back(lease)
         return None
 
-    def _even_candidates(self, relay_ip: bytes) -> Iterator[int]:
+    def _even_candidates(self) -> Iterator[int]:
         if self._last - self._first < 2 * TRIES:
             ports = list(range(self._first + self._first % 2, self._last + 1, 2))
             _random.shuffle(ports)
@@ -155,22 +174,20 @@ class RelayPorts:
             ports = [_random.randrange(self._first, self._last) & ~1 for _ in range(TRIES)]
         return (port for port in ports if port >= self._first)
 
-    def _acquire(self, relay_ip: bytes, port: int) -> RelayLease | None:
+    def _acquire(self, relay: RelayIp, port: int) -> RelayLease | None:
         """This very port: from the stock or bound now; None when it cannot be had."""
-        lease = self._stock.setdefault(relay_ip, {}).pop(port, None)
-        free = self._range(relay_ip)
-        if lease is not None or port not in free:
+        lease = relay.stock.pop(port, None)
+        if lease is not None or port not in relay.free:
             return lease
-        bound = Address(relay_ip, port)
         try:
-            self._bind(bound)
+            self._bind(Address(relay.ip, port))
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
-                free.take(port)
-                self._taken_elsewhere.append((relay_ip, port))
+                relay.free.take(port)
+                self._taken_elsewhere.append((relay, port))
             return None
-        free.take(port)
-        return RelayLease(bound, Address(self._addresses.advertised(relay_ip), port))
+        relay.free.take(port)
+        return relay.lease(port)
 
 
 def _singles(lease: RelayLease) -> tuple[RelayLease, ...]:

@@ -31,6 +31,8 @@ class Address(NamedTuple):
     @property
     def host(self) -> str:
         """The IP as text, without brackets."""
+        if len(self.ip) == 4:
+            return "{}.{}.{}.{}".format(*self.ip)
         return str(ip_address(self.ip))
 
     @classmethod

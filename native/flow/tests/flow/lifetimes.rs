@@ -218,3 +218,34 @@ fn dead_channels_make_room_and_living_ones_stay() {
         assert_eq!(down, FromPeer::ToClient { framing }, "{n}");
     }
 }
+
+#[test]
+fn what_has_one_nanosecond_to_live_is_not_forgotten() {
+    let mut world = World::new();
+    let (allocation, relayed_only, expires_at) = (ALICE, false, NOW + 1);
+    world.table.from_client(&alice(), &[], NOW);
+    let peer_of = |n: u16| address(&format!("198.51.100.{n}:1"));
+    for n in 0..200 {
+        let (number, peer) = (0x4000 + n, peer_of(n));
+        let peer_ip = peer.ip();
+        world.table.apply(Change::Permit {
+            allocation,
+            peer_ip,
+            relayed_only,
+            expires_at,
+        });
+        let bind = Change::BindChannel {
+            allocation,
+            number,
+            peer,
+            relayed_only,
+            expires_at,
+        };
+        world.table.apply(bind);
+    }
+    for n in 0..200 {
+        let framing = Framing::Channel(0x4000 + n);
+        let heard = world.table.from_peer(world.alice, peer_of(n), 1, NOW);
+        assert_eq!(heard, FromPeer::ToClient { framing }, "{n}");
+    }
+}

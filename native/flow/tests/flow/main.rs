@@ -9,6 +9,7 @@ mod garbage;
 mod hand_over;
 mod headers;
 mod lifetimes;
+mod send_indications;
 mod slots;
 mod speed;
 mod streams;

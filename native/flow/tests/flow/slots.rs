@@ -101,3 +101,19 @@ fn the_table_says_who_lives_where() {
     assert_eq!(world.table.five_tuple(world.bob), Some(&bob()));
     assert_eq!(world.table.len(), 3);
 }
+
+#[test]
+fn nothing_is_handed_to_whoever_lives_in_the_slot_of_a_closed_allocation() {
+    let mut world = World::new();
+    world.permit(ALICE, OWN, true);
+    world.permit(ALICE, INSIDE, true);
+    world.table.apply(Change::Close { allocation: BOB });
+    let (bound, advertised) = (address("10.0.0.5:50009"), address("203.0.113.1:50009"));
+    let heir = open(&mut world.table, 4, bob(), bound, advertised);
+    assert_eq!(heir, world.bob);
+    world.permit(4, OWN, true);
+    for peer in ["203.0.113.1:50002", "10.0.0.5:50002"] {
+        let verdict = world.says(&send(peer, b"a"));
+        assert_eq!(verdict, dropped(Reason::OwnAddress), "{peer}");
+    }
+}

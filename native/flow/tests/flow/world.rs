@@ -179,3 +179,17 @@ pub(crate) fn channel_data(number: u16, payload: &[u8]) -> Vec<u8> {
     message.extend(payload);
     message
 }
+
+/// Alice may send to the peer, and has channel 0x4000 for it.
+pub(crate) fn permitted() -> World {
+    let mut world = World::new();
+    world.permit(ALICE, "198.51.100.7", false);
+    world.bind(ALICE, 0x4000, PEER, false);
+    world
+}
+
+/// A packet with one byte changed.
+pub(crate) fn altered(mut packet: Vec<u8>, at: usize, octet: u8) -> Vec<u8> {
+    packet[at] = octet;
+    packet
+}

@@ -1,0 +1,233 @@
+"""Starts a TURN server on loopback, on one core, with the same settings whichever it is.
+
+Knows coturn (4.5 and later) and Ferryman; knows nothing of what will be measured.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import hmac
+import os
+import re
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+REALM = "bench.example"
+BINDING = bytes.fromhex("000100002112a442") + b"readiness..."
+START_LIMIT = 30.0
+
+
+class NotStarted(Exception):
+    """A server that is not there or does not answer."""
+
+
+def in_front(
+    command: Sequence[str],
+    *,
+    core: int,
+    stdin: int | None = None,
+    stdout: int | IO[str] = subprocess.DEVNULL,
+    stderr: int | IO[str] = subprocess.PIPE,
+) -> subprocess.Popen[str]:
+    """Starts `command` on one core, ahead of whatever else the machine does, if that is allowed.
+
+    A session of its own, because the scheduler shares the cores out between sessions first.
+    """
+    ahead = ["nice", "-n", "-20"] if os.geteuid() == 0 else []
+    process = subprocess.Popen(
+        ["taskset", "--cpu-list", str(core), *ahead, *command],
+        stdin=stdin,
+        stdout=stdout,
+        stderr=stderr,
+        text=True,
+        start_new_session=True,
+    )
+    with contextlib.suppress(OSError):
+        Path(f"/proc/{process.pid}/autogroup").write_text("-20")
+    return process
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What both servers are told."""
+
+    port: int
+    first_relay_port: int
+    last_relay_port: int
+    secret: str
+
+    def credentials(self) -> tuple[str, str]:
+        """A REST user name, good for a day, and its password."""
+        user = f"{int(time.time()) + 86400}:bench"
+        code = hmac.digest(self.secret.encode(), user.encode(), "sha1")
+        return user, base64.b64encode(code).decode()
+
+
+@dataclass(frozen=True)
+class Program:
+    """A server that could be started: its name in the table, its version, its executable."""
+
+    name: str
+    version: str
+    path: Path
+
+    def command(self, settings: Settings, folder: Path) -> list[str]:
+        """The words that start it in the foreground."""
+        if self.name == "coturn":
+            return [str(self.path), *_coturn_words(self.path, settings, folder)]
+        file = folder / "turnserver.conf"
+        file.write_text(_configuration(settings))
+        return [str(self.path), "serve", "-c", str(file), "--state-dir", str(folder)]
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running server on `core`. `watched` are the processes whose CPU is its own."""
+
+    program: Program
+    settings: Settings
+    core: int
+    process: subprocess.Popen[str]
+    watched: tuple[int, ...]
+
+    def address_words(self) -> list[str]:
+        """How the load reaches it."""
+        user, password = self.settings.credentials()
+        address = f"127.0.0.1:{self.settings.port}"
+        return ["--server", address, "--user", user, "--password", password]
+
+    def memory(self) -> int:
+        """Proportional set size of the process, bytes."""
+        text = Path(f"/proc/{self.process.pid}/smaps_rollup").read_text()
+        found = re.search(r"^Pss:\s+(\d+) kB", text, re.MULTILINE)
+        return int(found[1]) * 1024 if found else 0
+
+
+def find(name: str, coturn: str | None) -> Program:
+    """`ferryman`, `coturn` (at `coturn`, else the installed one), or a path to a turnserver.
+
+    Raises `NotStarted` when there is none.
+    """
+    if name == "ferryman":
+        path = Path(sys.executable).with_name("ferryman")
+    else:
+        path = Path((coturn or "turnserver") if name == "coturn" else name)
+    found = shutil.which(path)
+    if not found:
+        raise NotStarted(f"{name}: there is no {path}")
+    said = subprocess.run([found, "--version"], capture_output=True, text=True, check=False)
+    versions = re.findall(r"\d+(?:\.\d+)+", said.stdout)
+    return Program(
+        name="ferryman" if name == "ferryman" else "coturn",
+        version=versions[-1] if versions else "?",
+        path=Path(found),
+    )
+
+
+@contextlib.contextmanager
+def running(program: Program, *, core: int, place: int, folder: Path) -> Iterator[Server]:
+    """Starts the server, waits for a Binding answer, and ends it afterwards.
+
+    `place` (0 or 1) gives each of two servers ports of its own. Raises `NotStarted`.
+    """
+    settings = Settings(
+        _free_port(), *((2048, 16999), (17000, 31999))[place], secrets.token_hex(16)
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    complaints = folder / "stderr"
+    with complaints.open("w") as stderr:
+        process = in_front(program.command(settings, folder), core=core, stderr=stderr)
+    try:
+        _wait_until_ready(process, settings.port, complaints)
+        watched = (process.pid, *_softirq_threads(core))
+        yield Server(program, settings, core, process, watched)
+    finally:
+        _end(process)
+
+
+def _wait_until_ready(process: subprocess.Popen[str], port: int, complaints: Path) -> None:
+    until = time.monotonic() + START_LIMIT
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        client.settimeout(0.1)
+        client.connect(("127.0.0.1", port))
+        while time.monotonic() < until and process.poll() is None:
+            with contextlib.suppress(OSError):
+                client.send(BINDING)
+                if client.recv(2048)[8:20] == BINDING[8:]:
+                    return
+                continue
+            time.sleep(0.05)
+    raise NotStarted(complaints.read_text()[-2000:] or "no answer to a Binding request")
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    process.terminate()
+    try:
+        process.wait(10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def _softirq_threads(core: int) -> list[int]:
+    """The kernel thread that delivers packets on that core when there are very many."""
+    named = Path("/proc").glob("[0-9]*/comm")
+    wanted = f"ksoftirqd/{core}\n"
+    return [int(file.parent.name) for file in named if _text(file) == wanted]
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text()
+    except OSError:
+        return ""
+
+
+def _free_port() -> int:
+    """A port that is free for UDP and for TCP on loopback, for now."""
+    while True:
+        with socket.socket() as tcp, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
+            tcp.bind(("127.0.0.1", 0))
+            port: int = tcp.getsockname()[1]
+            with contextlib.suppress(OSError):
+                udp.bind(("127.0.0.1", port))
+                return port
+
+
+def _configuration(settings: Settings) -> str:
+    return f"""\
+listening-ip=127.0.0.1
+relay-ip=127.0.0.1
+listening-port={settings.port}
+min-port={settings.first_relay_port}
+max-port={settings.last_relay_port}
+use-auth-secret
+static-auth-secret={settings.secret}
+realm={REALM}
+allow-loopback-peers
+"""
+
+
+def _coturn_words(path: Path, settings: Settings, folder: Path) -> list[str]:
+    """Everything on the command line: 4.x asks for no file with -n."""
+    same = [f"--{line}" for line in _configuration(settings).splitlines()]
+    own = [
+        *("--relay-threads=1", "--log-file=/dev/null", "--no-stdout-log"),
+        *(f"--pidfile={folder / 'pid'}", f"--userdb={folder / 'userdb'}"),
+    ]
+    return ["-n", *same, *own, *_if_known(path, ["no-tls", "no-dtls", "no-cli"])]
+
+
+def _if_known(path: Path, names: list[str]) -> list[str]:
+    """Those of the flags that this version's help names."""
+    said = subprocess.run([path, "--help"], capture_output=True, text=True, check=False)
+    return [f"--{name}" for name in names if f"--{name}" in said.stdout + said.stderr]

@@ -1,0 +1,188 @@
+"""What is measured: one row of the table each, with the load that measures it.
+
+Knows the load's command line and what the goals are; starts no server.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from contenders import Server, in_front
+
+ROOT = Path(__file__).resolve().parent.parent
+LOAD = ROOT / "target" / "release" / "ferryman-load"
+
+# A run in which others took more of the cores than this is repeated, so many times at most.
+DISTURBED = 0.2
+ATTEMPTS = 4
+
+
+class LoadFailed(Exception):
+    """The load gave up; its own words say why."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row: `metric` is the number that is compared, `goal` the ratio to reach."""
+
+    name: str
+    label: str
+    load: tuple[str, ...]
+    metric: str = "per_second"
+    unit: str = "packets/s"
+    less_is_better: bool = False
+    goal: float | None = None
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one run of the load against one server gave.
+
+    `cpu` is CPU of the server per packet or cycle, microseconds. The busy shares are of one core;
+    `others` is what anybody else took of the two cores.
+    """
+
+    value: float
+    cpu: float
+    server_busy: float
+    load_busy: float
+    loss: float
+    others: float
+
+    @property
+    def load_limited(self) -> bool:
+        """The server waited for the load, so it could have done more."""
+        return self.load_busy > max(0.85, self.server_busy)
+
+
+def _relay(name: str, label: str, *load: str) -> Row:
+    return Row(name, label, ("relay", *load), goal=1.0)
+
+
+def _both_counts(direction: str, words: str) -> list[Row]:
+    return [
+        _relay(
+            f"relay-{flows}-{direction}",
+            f"ChannelData, {words}, {flows} flow{'s' if flows > 1 else ''}",
+            *("--flows", str(flows), "--direction", direction),
+        )
+        for flows in (1, 100)
+    ]
+
+
+ROWS: tuple[Row, ...] = (
+    *_both_counts("up", "client to peer"),
+    *_both_counts("down", "peer to client"),
+    *_both_counts("both", "both ways"),
+    _relay(
+        "relay-large",
+        "ChannelData of 1,200 bytes, both ways, 100 flows",
+        *("--flows", "100", "--direction", "both", "--size", "1200"),
+    ),
+    _relay(
+        "relay-send",
+        "Send and Data indications, both ways, 100 flows",
+        *("--flows", "100", "--direction", "both", "--method", "send"),
+    ),
+    _relay(
+        "relay-tcp-up",
+        "TCP clients, client to peer, 100 flows",
+        *("--flows", "100", "--direction", "up", "--transport", "tcp"),
+    ),
+    _relay(
+        "relay-tcp-down",
+        "TCP clients, peer to client, 100 flows",
+        *("--flows", "100", "--direction", "down", "--transport", "tcp"),
+    ),
+    Row(
+        "relay-paced",
+        "CPU per packet at a steady 50,000 packets/s, both ways, 100 flows",
+        ("relay", "--flows", "100", "--direction", "both", "--rate", "50000"),
+        metric="cpu_per_packet_us",
+        unit="us",
+        less_is_better=True,
+        goal=1.0,
+    ),
+    Row("binding", "Binding", ("binding",), unit="answers/s", goal=1.0),
+    Row(
+        "allocate",
+        "Allocate (401), Allocate, Refresh 0",
+        ("allocate",),
+        unit="cycles/s",
+        goal=0.5,
+    ),
+)
+
+MEMORY = Row(
+    "memory",
+    "Memory per idle allocation",
+    ("hold",),
+    metric="bytes",
+    unit="bytes",
+    less_is_better=True,
+)
+
+
+def build_load() -> None:
+    """Compiles the load; raises CalledProcessError when that fails."""
+    command = ["cargo", "build", "--quiet", "--release", "--package", "ferryman-load"]
+    subprocess.run(command, cwd=ROOT, check=True)
+
+
+def measure(row: Row, server: Server, *, core: int, seconds: float) -> Result:
+    """Runs the row's load, again when others took much of the cores. Raises `LoadFailed`."""
+    results: list[Result] = []
+    for _ in range(ATTEMPTS):
+        results.append(_measure_once(row, server, core=core, seconds=seconds))
+        if results[-1].others < DISTURBED:
+            break
+    return min(results, key=lambda result: result.others)
+
+
+def _measure_once(row: Row, server: Server, *, core: int, seconds: float) -> Result:
+    pace = ["--seconds", str(seconds), "--warmup", str(min(0.5, seconds / 2))]
+    watched = [word for number in server.watched for word in ("--watch", str(number))]
+    cores = ["--watch-core", str(server.core), "--watch-core", str(core)]
+    said = run_load([*row.load, *server.address_words(), *pace, *watched, *cores], core=core)
+    if said.get("wrong"):
+        raise LoadFailed(f"{said['wrong']:.0f} packets arrived that nobody sent")
+    return Result(
+        value=said[row.metric],
+        cpu=said.get("cpu_per_packet_us", said.get("cpu_per_cycle_us", 0.0)),
+        server_busy=said["server_busy"],
+        load_busy=said.get("load_busy", 0.0),
+        loss=said.get("loss", 0.0),
+        others=said["others"],
+    )
+
+
+def run_load(words: Sequence[str], *, core: int) -> dict[str, float]:
+    """The load's own report. Raises `LoadFailed`."""
+    process = in_front([str(LOAD), *words], core=core, stdout=subprocess.PIPE)
+    said, complaint = process.communicate(timeout=120)
+    if process.returncode != 0:
+        raise LoadFailed(complaint.strip() or f"exit code {process.returncode}")
+    report: dict[str, float] = json.loads(said)
+    return report
+
+
+def memory_per_allocation(server: Server, *, core: int, allocations: int) -> Result:
+    """Growth of the server's own memory (Pss) over idle allocations, bytes each.
+
+    What the kernel keeps for the sockets is not in it. Raises `LoadFailed`.
+    """
+    before = server.memory()
+    words = [*MEMORY.load, *server.address_words(), "--allocations", str(allocations)]
+    process = in_front(
+        [str(LOAD), *words], core=core, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    holding = process.stdout.readline() if process.stdout else ""
+    grown = server.memory() - before
+    _, complaint = process.communicate(timeout=60)
+    if holding.strip() != "holding":
+        raise LoadFailed(complaint.strip())
+    return Result(grown / allocations, 0.0, 0.0, 0.0, 0.0, 0.0)
