@@ -8,6 +8,8 @@ import json
 import logging
 import os
 import resource
+import signal
+import sys
 import time
 from collections.abc import Callable
 
@@ -35,6 +37,7 @@ from ferryman.server.relay_ports import RelayPorts
 from ferryman.server.service import ListenError, Service, open_listeners
 from ferryman.tools.command_line import ServeFlags, command_line
 from ferryman.wire.address import Address, Family
+from ferryman.wire.registry import CHANNEL_NUMBERS_RFC5766
 
 GREETING_LIFETIME = 24 * 3600
 """Seconds that the credential of the greeting is good for."""
@@ -55,6 +58,9 @@ def main() -> None:
 
 def serve(configuration: Configuration, flags: ServeFlags) -> int:
     """Run the server until a signal ends it; returns the exit status."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        # Until the service listens to signals there is nothing to close.
+        signal.signal(number, lambda *_: sys.exit(0))
     log = make_log(Format(configuration.log_format.value), _LEVELS[configuration.log_level.value])
     log.info("starting", version=__version__, realm=configuration.realm)
     _log_notices(configuration, log)
@@ -92,7 +98,7 @@ async def _run(
         state,
         _keys(configuration, secrets),
         ports,
-        lambda entries, now: journal.write(entries, now=now),
+        journal,
         log,
     )
     service = Service(datapath, pump, _own_address_watch(state, settings, log), log)
@@ -103,7 +109,6 @@ async def _run(
             _greet(configuration, secrets, addresses, listeners)
 
     await service.run(ready)
-    journal.tell_suppressed()
 
 
 def _log_notices(configuration: Configuration, log: FilteringBoundLogger) -> None:
@@ -158,7 +163,11 @@ def _engine_settings(configuration: Configuration) -> engine_settings.Settings:
         maximum_lifetime=maximum,
         permission_lifetime=configuration.permission_lifetime,
         channel_lifetime=configuration.channel_lifetime,
-        last_channel=0x7FFF if configuration.rfc5766_channel_numbers else defaults.last_channel,
+        channel_numbers=(
+            CHANNEL_NUMBERS_RFC5766
+            if configuration.rfc5766_channel_numbers
+            else defaults.channel_numbers
+        ),
         user_quota=configuration.user_quota,
         total_quota=configuration.total_quota,
         fingerprint=configuration.fingerprint,

@@ -135,11 +135,11 @@ def test_a_level_counts_more_than_verbose(reading: Reading) -> None:
 
 
 def test_the_realm_is_the_hosts_domain_unless_it_is_given(reading: Reading) -> None:
-    configuration = reading.lines("server-name=here")
+    configuration = reading.lines("fingerprint")
     domain = socket.gethostname().partition(".")[2] or "ferryman"
     assert configuration.realm == domain
     assert f"info: realm: not given, taken to be {domain}" in reading.notices(configuration)
-    assert reading.lines("realm=given").server_name == "given"
+    assert reading.lines("realm=given").realm == "given"
 
 
 @pytest.mark.parametrize(

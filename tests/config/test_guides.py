@@ -52,7 +52,7 @@ def keys_warned_of(configuration: Configuration) -> set[str]:
     ("name", "keys"),
     [
         ("hubs", {"tls-listening-port", "cert", "pkey", "log-file"}),
-        ("basic", {"tls-listening-port", "log-file"}),
+        ("basic", {"server-name", "tls-listening-port", "log-file"}),
         ("tls", {"cert", "pkey", "cipher-list"}),
         ("hardening", set()),
         ("production",

@@ -36,7 +36,6 @@ HONOURED: list[tuple[str, str | None, str, object, object]] = [
      DefaultFamily.IPV6),
     ("keep-address-family", None, "default_family", DefaultFamily.IPV4, DefaultFamily.KEEP),
     ("realm", "example.com", "realm", None, "example.com"),
-    ("server-name", "turn.example.com", "server_name", None, "turn.example.com"),
     ("rest-api-separator", "-", "rest_separator", ":", "-"),
     ("stale-nonce", "10", "nonce_lifetime", 600, 10),
     ("peer-policy", "coturn", "peer_policy", PeerPolicy.PUBLIC, PeerPolicy.COTURN),

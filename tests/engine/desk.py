@@ -16,6 +16,7 @@ from ferryman.engine.five_tuple import FiveTuple, Transport
 from ferryman.engine.journal import Entry
 from ferryman.engine.nonce import Nonces
 from ferryman.engine.peer_rules import PeerPolicy, PeerRules
+from ferryman.engine.proof import prove
 from ferryman.engine.refusals import Refusal
 from ferryman.engine.relay import RelayLease, RelayNeed
 from ferryman.engine.settings import SECOND, Settings
@@ -46,13 +47,12 @@ OWN = frozenset((Address.of(RELAY_V4, 0).ip, Address.of(RELAY_V6, 0).ip))
 Attributes = Iterable[tuple[int, bytes]]
 
 
-def make_state(settings: Settings | None = None) -> State:
+def make_state(settings: Settings, nonce_lifetime: int) -> State:
     tokens = count(1)
-    settings = settings or Settings(realm=REALM)
     return State(
         settings=settings,
         peer_rules=PeerRules(PeerPolicy.PUBLIC, (), (), False, False, OWN),
-        nonces=Nonces(b"secret of the test", settings.nonce_lifetime),
+        nonces=Nonces(b"secret of the test", nonce_lifetime),
         random_token=lambda: next(tokens).to_bytes(8, "big"),
     )
 
@@ -100,11 +100,12 @@ class Desk:
 
     settings: Settings = field(default_factory=lambda: Settings(realm=REALM))
     now: int = 1_000 * SECOND
+    nonce_lifetime: int = 600
     lease_refusal: Refusal | None = None
     credential: Credential | NoCredential | None = None
 
     def __post_init__(self) -> None:
-        self.state = make_state(self.settings)
+        self.state = make_state(self.settings, self.nonce_lifetime)
         self._ports = count(50_000)
         self.given_back: list[RelayLease] = []
 
@@ -123,9 +124,12 @@ class Desk:
         if isinstance(admitted, Outcome):
             return admitted
         credential = self._resolve(admitted.claim.username if admitted.claim else None)
-        need = relay_need(self.state, admitted.request, now=self.now)
+        proved = prove(self.state, admitted, credential, now=self.now)
+        if isinstance(proved, Outcome):
+            return proved
+        need = relay_need(self.state, proved.request, now=self.now)
         lease = self._lease(need) if need else None
-        outcome = decide(self.state, admitted, credential, lease, now=self.now)
+        outcome = decide(self.state, proved, lease, now=self.now)
         if isinstance(lease, RelayLease) and not outcome.lease_taken:
             self.given_back.append(lease)
         return outcome

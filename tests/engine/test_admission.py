@@ -91,7 +91,7 @@ def test_a_nonce_that_was_never_issued_is_438_with_a_fresh_one() -> None:
 
 
 def test_a_nonce_goes_stale_after_its_lifetime_and_not_before() -> None:
-    desk = Desk(Settings(realm=REALM, nonce_lifetime=60))
+    desk = Desk(nonce_lifetime=60)
     client = desk.client()
     client.challenge()
     desk.pass_seconds(59)
@@ -101,7 +101,7 @@ def test_a_nonce_goes_stale_after_its_lifetime_and_not_before() -> None:
 
 
 def test_a_nonce_of_lifetime_zero_never_goes_stale() -> None:
-    desk = Desk(Settings(realm=REALM, nonce_lifetime=0))
+    desk = Desk(nonce_lifetime=0)
     client = desk.client()
     client.challenge()
     desk.pass_seconds(1_000_000)

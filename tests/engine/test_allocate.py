@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from ferryman.auth.long_term import long_term_key
 from ferryman.engine.changes import OpenAllocation
+from ferryman.engine.credential import Credential
+from ferryman.engine.ending import expire
 from ferryman.engine.journal import Opened, RefusedRequest
 from ferryman.engine.refusals import Refusal
 from ferryman.engine.settings import SECOND, DefaultFamily, Settings
@@ -16,10 +19,11 @@ from ferryman.wire.values import (
     encode_requested_transport,
     encode_uint32,
 )
-from tests.engine.desk import REALM, UDP_TRANSPORT, Desk
+from tests.engine.desk import PASSWORDS, PEER, REALM, UDP_TRANSPORT, Desk
 
 EVEN = (Attribute.EVEN_PORT, encode_even_port(False))
 EVEN_AND_NEXT = (Attribute.EVEN_PORT, encode_even_port(True))
+KEY = long_term_key("alice", REALM, PASSWORDS["alice"])
 IPV4 = (Attribute.REQUESTED_ADDRESS_FAMILY, encode_family(Family.IPV4))
 IPV6 = (Attribute.REQUESTED_ADDRESS_FAMILY, encode_family(Family.IPV6))
 
@@ -214,9 +218,8 @@ def test_a_reservation_ends_after_thirty_seconds_and_its_port_comes_back() -> No
     client = desk.client(2)
     client.challenge()
     desk.pass_seconds(30)
-    answer = client.allocate(token)
-    assert answer.code == 508
-    assert len(answer.outcome.freed) == 1
+    assert client.allocate(token).code == 508
+    assert len(expire(desk.state, now=desk.now).unclaimed) == 1
     assert len(desk.state.reservations) == 0
 
 
@@ -233,8 +236,62 @@ def test_a_reservation_is_of_no_use_to_another_user() -> None:
     assert desk.client(2, "bob").allocate(token).code == 508
 
 
-def test_reservations_are_limited() -> None:
+def test_reservations_of_one_user_are_limited() -> None:
     desk = Desk()
-    codes = [desk.client(port).allocate(EVEN_AND_NEXT).code for port in range(1, 1030)]
-    assert codes[:1024] == [0] * 1024
-    assert codes[1024:] == [508] * 5
+    codes = [desk.client(port).allocate(EVEN_AND_NEXT).code for port in range(1, 70)]
+    assert codes[:64] == [0] * 64
+    assert codes[64:] == [508] * 5
+    assert desk.client(100, "bob").allocate(EVEN_AND_NEXT).code == 0
+
+
+def test_reservations_of_all_users_are_limited() -> None:
+    desk = Desk()
+    for port in range(1, 1025):
+        desk.credential = Credential(f"{port}", f"{port}", (KEY,))
+        assert desk.client(port).allocate(EVEN_AND_NEXT).code == 0
+    assert desk.client(2000).allocate(EVEN_AND_NEXT).code == 508
+    assert desk.client(2000).allocate(EVEN).code == 0
+
+
+def test_a_reservation_counts_against_the_quotas_until_it_is_redeemed() -> None:
+    desk = Desk(Settings(realm=REALM, user_quota=2))
+    assert desk.client(1).allocate().code == 0
+    assert desk.client(2).allocate(EVEN_AND_NEXT).code == 486
+    assert desk.client(2).allocate(EVEN).code == 0
+    desk = Desk(Settings(realm=REALM, total_quota=2))
+    _, token = reserve(desk)
+    assert desk.client(2).allocate().code == 486
+    assert desk.client(2).allocate(token).code == 0
+    assert desk.client(3, "bob").allocate().code == 486
+
+
+def test_known_attributes_of_other_methods_are_passed_over() -> None:
+    client = Desk().client()
+    assert client.allocate((Attribute.PRIORITY, bytes(4)), (Attribute.DATA, b"x")).code == 0
+    lifetime = (Attribute.LIFETIME, encode_uint32(60))
+    assert client.with_peers(Method.CREATE_PERMISSION, (lifetime,), PEER).code == 0
+    assert client.request(Method.REFRESH, (UDP_TRANSPORT,)).code == 0
+
+
+def test_two_thousand_short_lives_leave_a_short_timetable() -> None:
+    desk = Desk()
+    client = desk.client()
+    for _ in range(2_000):
+        client.allocate((Attribute.LIFETIME, encode_uint32(3600)))
+        client.refresh(0)
+    assert len(desk.state.allocations) == 0
+    assert len(desk.state.allocations._deadlines) < 100
+
+
+def test_two_allocations_that_claim_one_address_part_without_harm() -> None:
+    desk = Desk()
+    first = desk.client(1)
+    second = desk.client(2)
+    first.allocate()
+    second.allocate()
+    table = desk.state.allocations
+    one, other = list(table)
+    table._by_relayed[one.relayed] = other
+    assert first.refresh(0).code == 0
+    assert table.relaying(one.relayed, now=desk.now) is other
+    assert second.refresh(0).code == 0

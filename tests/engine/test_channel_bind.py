@@ -7,7 +7,7 @@ import pytest
 from ferryman.engine.changes import BindChannel, Permit
 from ferryman.engine.settings import SECOND, Settings
 from ferryman.wire.address import Address
-from ferryman.wire.registry import Attribute, Method
+from ferryman.wire.registry import CHANNEL_NUMBERS_RFC5766, Attribute, Method
 from ferryman.wire.values import encode_channel_number
 from tests.engine.desk import PEER, PEER_V6, REALM, RELAY_V4, Client, Desk
 
@@ -42,7 +42,7 @@ def test_the_channel_range_is_rfc_8656s(client: Client, number: int, code: int) 
 
 @pytest.mark.parametrize(("number", "code"), [(0x5000, 0), (0x7FFF, 0), (0x8000, 400)])
 def test_the_range_can_be_widened_to_rfc_5766s(number: int, code: int) -> None:
-    client = Desk(Settings(realm=REALM, last_channel=0x7FFF)).client()
+    client = Desk(Settings(realm=REALM, channel_numbers=CHANNEL_NUMBERS_RFC5766)).client()
     client.allocate()
     assert client.bind(number, PEER).code == code
 
@@ -101,7 +101,7 @@ def test_two_ports_of_one_peer_are_two_channels(client: Client) -> None:
 def test_number_and_peer_are_in_quarantine_for_300_s_after_expiry(
     number: int, peer: Address
 ) -> None:
-    desk = Desk(Settings(realm=REALM, nonce_lifetime=0))
+    desk = Desk(nonce_lifetime=0)
     client = desk.client()
     client.allocate()
     client.refresh(3600)
@@ -113,7 +113,7 @@ def test_number_and_peer_are_in_quarantine_for_300_s_after_expiry(
 
 
 def test_the_same_pair_may_come_back_during_the_quarantine() -> None:
-    desk = Desk(Settings(realm=REALM, nonce_lifetime=0))
+    desk = Desk(nonce_lifetime=0)
     client = desk.client()
     client.allocate()
     client.refresh(3600)
@@ -123,7 +123,7 @@ def test_the_same_pair_may_come_back_during_the_quarantine() -> None:
 
 
 def test_too_many_channels_are_508_until_the_old_ones_are_free() -> None:
-    desk = Desk(Settings(realm=REALM, maximum_channels=2, nonce_lifetime=0))
+    desk = Desk(Settings(realm=REALM, maximum_channels=2), nonce_lifetime=0)
     client = desk.client()
     client.allocate()
     client.refresh(3600)

@@ -130,14 +130,14 @@ def test_the_closed_entry_waits_for_usage_and_frees_the_port(ending: Ending) -> 
     assert isinstance(entry, Closed)
     assert (entry.ending, entry.usage.sent_packets) == (ending, 3)
     assert entry.seconds == (600 if ending is Ending.EXPIRED else 12)
-    assert [lease.advertised for lease in outcome.freed] == [relayed]
+    assert [lease.advertised for lease in outcome.closed] == [relayed]
     assert not desk.state.closing
 
 
 def test_usage_of_an_unknown_allocation_changes_nothing() -> None:
     outcome = used(Desk().state, 99, Usage())
     assert not outcome.journal
-    assert not outcome.freed
+    assert not outcome.closed
 
 
 def test_stopping_closes_every_allocation() -> None:

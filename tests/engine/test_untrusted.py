@@ -57,7 +57,7 @@ class EngineMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.desk = Desk(Settings(realm=REALM, user_quota=2, nonce_lifetime=0))
+        self.desk = Desk(Settings(realm=REALM, user_quota=2), nonce_lifetime=0)
         names = ("alice", "bob", "alice", "bob")
         self.clients = [self.desk.client(port, name) for port, name in enumerate(names)]
         self.open: dict[int, Address] = {}

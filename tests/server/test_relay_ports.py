@@ -9,7 +9,7 @@ import pytest
 from ferryman.engine.refusals import Refusal
 from ferryman.engine.relay import RelayLease, RelayNeed
 from ferryman.server.relay_addresses import RelayAddresses
-from ferryman.server.relay_ports import RELAY_IPS, STOCK, RelayPorts
+from ferryman.server.relay_ports import IDLE, RELAY_IPS, STOCK, RelayPorts
 from ferryman.server.settings import Settings
 from ferryman.wire.address import Address, Family
 
@@ -43,7 +43,7 @@ def make(sockets: Sockets, first: int, last: int, **settings: object) -> RelayPo
 
 
 def taken(ports: RelayPorts, need: RelayNeed = IPV4) -> RelayLease:
-    lease = ports.lease(need, LOCAL)
+    lease = ports.lease(need, LOCAL, now=0)
     assert isinstance(lease, RelayLease)
     return lease
 
@@ -52,14 +52,14 @@ def test_every_port_of_the_range_is_given_once_and_then_none() -> None:
     ports = make(Sockets(), 50_000, 50_099)
     given = {taken(ports).bound.port for _ in range(100)}
     assert given == set(range(50_000, 50_100))
-    assert ports.lease(IPV4, LOCAL) is Refusal.NO_PORT
+    assert ports.lease(IPV4, LOCAL, now=0) is Refusal.NO_PORT
 
 
 def test_a_closed_port_can_be_given_again() -> None:
     sockets = Sockets()
     ports = make(sockets, 50_000, 50_000)
     lease = taken(ports)
-    assert ports.lease(IPV4, LOCAL) is Refusal.NO_PORT
+    assert ports.lease(IPV4, LOCAL, now=0) is Refusal.NO_PORT
     sockets.release(lease.bound)
     ports.closed(lease)
     assert taken(ports) == lease
@@ -76,9 +76,9 @@ def test_a_port_that_another_program_holds_is_passed_over_and_tried_again_later(
     sockets = Sockets(occupied={50_000, 50_001, 50_002})
     ports = make(sockets, 50_000, 50_003)
     assert taken(ports).bound.port == 50_003
-    assert ports.lease(IPV4, LOCAL) is Refusal.NO_PORT
+    assert ports.lease(IPV4, LOCAL, now=0) is Refusal.NO_PORT
     sockets.occupied.clear()
-    ports.top_up()
+    ports.top_up(now=0)
     assert taken(ports).bound.port in (50_000, 50_001, 50_002)
 
 
@@ -86,7 +86,7 @@ def test_a_port_that_another_program_holds_is_passed_over_and_tried_again_later(
 def test_another_failure_to_bind_is_no_port_and_loses_none(error: int) -> None:
     sockets = Sockets(occupied={50_000}, error=error)
     ports = make(sockets, 50_000, 50_000)
-    assert ports.lease(IPV4, LOCAL) is Refusal.NO_PORT
+    assert ports.lease(IPV4, LOCAL, now=0) is Refusal.NO_PORT
     sockets.occupied.clear()
     assert taken(ports).bound.port == 50_000
 
@@ -97,7 +97,7 @@ def test_an_even_port_is_even_also_when_the_stock_holds_them_all() -> None:
         ports.give_back(lease)
     given = {taken(ports, EVEN).bound.port for _ in range(3)}
     assert given == {50_002, 50_004, 50_006}
-    assert ports.lease(EVEN, LOCAL) is Refusal.NO_PORT
+    assert ports.lease(EVEN, LOCAL, now=0) is Refusal.NO_PORT
 
 
 def test_a_pair_is_an_even_port_and_the_next_one() -> None:
@@ -107,13 +107,13 @@ def test_a_pair_is_an_even_port_and_the_next_one() -> None:
         assert lease.next_higher is not None
         assert lease.bound.port % 2 == 0
         assert lease.next_higher.bound.port == lease.bound.port + 1
-    assert ports.lease(IPV4, LOCAL) is Refusal.NO_PORT
+    assert ports.lease(IPV4, LOCAL, now=0) is Refusal.NO_PORT
 
 
 def test_half_a_pair_is_not_lost() -> None:
     sockets = Sockets(occupied={50_001})
     ports = make(sockets, 50_000, 50_001)
-    assert ports.lease(PAIR, LOCAL) is Refusal.NO_PORT
+    assert ports.lease(PAIR, LOCAL, now=0) is Refusal.NO_PORT
     assert taken(ports).bound.port == 50_000
 
 
@@ -143,10 +143,10 @@ def test_a_large_stock_is_closed_rather_than_kept() -> None:
 def test_topping_up_binds_ahead_of_need_for_addresses_in_use() -> None:
     sockets = Sockets()
     ports = make(sockets, 50_000, 50_999)
-    ports.top_up()
+    ports.top_up(now=0)
     assert not sockets.bound
     taken(ports)
-    ports.top_up()
+    ports.top_up(now=0)
     assert len(sockets.bound) == 1 + STOCK
 
 
@@ -154,7 +154,7 @@ def test_a_small_range_is_not_all_bound_ahead() -> None:
     sockets = Sockets()
     ports = make(sockets, 50_000, 50_007)
     taken(ports)
-    ports.top_up()
+    ports.top_up(now=0)
     assert len(sockets.bound) == 1 + 2
 
 
@@ -165,10 +165,29 @@ def raw(host: str) -> bytes:
 def test_clients_cannot_make_it_bind_on_ever_more_addresses() -> None:
     sockets = Sockets()
     ports = make(sockets, 50_000, 50_009)
-    given = [ports.lease(IPV4, Address(bytes((127, 1, n // 256, n % 256)), 1)) for n in range(300)]
-    assert [lease for lease in given[RELAY_IPS:] if lease is not Refusal.NO_PORT] == []
+    given = [ask_at(ports, number) for number in range(300)]
+    assert given[RELAY_IPS:] == [Refusal.NO_PORT] * (300 - RELAY_IPS)
     assert Refusal.NO_PORT not in given[:RELAY_IPS]
     assert len(sockets.bound) == RELAY_IPS
+
+
+def test_an_address_that_nobody_uses_is_forgotten_after_a_minute() -> None:
+    sockets = Sockets()
+    ports = make(sockets, 50_000, 50_009)
+    given = [ask_at(ports, number) for number in range(RELAY_IPS)]
+    for lease in given[1:]:
+        assert isinstance(lease, RelayLease)
+        ports.give_back(lease)
+    ports.top_up(now=IDLE - 1)
+    assert ask_at(ports, 300) is Refusal.NO_PORT
+    ports.top_up(now=IDLE)
+    assert {address.ip for address in sockets.bound} == {bytes((127, 1, 0, 0))}
+    assert isinstance(ask_at(ports, 300), RelayLease)
+
+
+def ask_at(ports: RelayPorts, number: int) -> RelayLease | Refusal:
+    local = Address(bytes((127, 1, number // 256, number % 256)), 3478)
+    return ports.lease(IPV4, local, now=0)
 
 
 def test_two_relay_ips_behind_one_public_ip_never_share_a_port() -> None:
@@ -204,7 +223,7 @@ def test_the_relayed_address_is_where_the_client_sent_to() -> None:
 def test_a_configured_relay_ip_wins_and_its_missing_family_is_440() -> None:
     ports = make(Sockets(), 50_000, 50_009, relay_ips=(raw("10.0.0.1"),))
     assert taken(ports).bound.ip == raw("10.0.0.1")
-    assert ports.lease(RelayNeed(Family.IPV6), LOCAL) is Refusal.UNSUPPORTED_FAMILY
+    assert ports.lease(RelayNeed(Family.IPV6), LOCAL, now=0) is Refusal.UNSUPPORTED_FAMILY
 
 
 def test_a_loopback_client_gets_loopback_of_the_other_family() -> None:

@@ -29,9 +29,15 @@ impl Datapath {
     ) -> PyResult<Self> {
         let connection_timeout = Duration::try_from_secs_f64(connection_timeout)
             .map_err(|error| PyValueError::new_err(format!("connection_timeout: {error}")))?;
-        let settings =
-            Settings { fingerprint, queue_limit, pending_connections, connection_timeout };
-        Ok(Self { native: Native::new(&settings)? })
+        let settings = Settings {
+            fingerprint,
+            queue_limit,
+            pending_connections,
+            connection_timeout,
+        };
+        Ok(Self {
+            native: Native::new(&settings)?,
+        })
     }
 
     fn listen_udp(&self, ip: &[u8], port: u16) -> PyResult<u16> {
@@ -62,11 +68,17 @@ impl Datapath {
     #[pyo3(signature = (limit=64))]
     fn drain<'py>(&self, py: Python<'py>, limit: usize) -> PyResult<Vec<Bound<'py, PyTuple>>> {
         let events = self.native.drain(limit);
-        events.into_iter().map(|event| raw_event(py, event)).collect()
+        events
+            .into_iter()
+            .map(|event| raw_event(py, event))
+            .collect()
     }
 
     fn apply(&self, commands: Vec<Bound<'_, PyTuple>>) -> PyResult<()> {
-        let commands: Vec<_> = commands.iter().map(native_command).collect::<PyResult<_>>()?;
+        let commands: Vec<_> = commands
+            .iter()
+            .map(native_command)
+            .collect::<PyResult<_>>()?;
         self.native.apply(commands);
         Ok(())
     }
@@ -82,14 +94,23 @@ impl Datapath {
 
 fn native_command(raw: &Bound<'_, PyTuple>) -> PyResult<Command> {
     Ok(match command::Command::of(raw)? {
-        command::Command::Reply { five_tuple, message } => Command::Reply { five_tuple, message },
+        command::Command::Reply {
+            five_tuple,
+            message,
+        } => Command::Reply {
+            five_tuple,
+            message,
+        },
         command::Command::Change(change) => Command::Change(change),
     })
 }
 
 fn raw_event(py: Python<'_>, event: Event) -> PyResult<Bound<'_, PyTuple>> {
     match event {
-        Event::Request { five_tuple, message } => {
+        Event::Request {
+            five_tuple,
+            message,
+        } => {
             let five_tuple = raw_five_tuple(py, &five_tuple);
             (0, five_tuple, PyBytes::new(py, &message)).into_pyobject(py)
         }

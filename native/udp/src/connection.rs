@@ -13,6 +13,8 @@ use crate::poller::Interest;
 pub(crate) const RELAYED_BACKLOG: usize = 256 << 10;
 /// A client that lets so many bytes wait is not worth its memory.
 const BACKLOG: usize = 512 << 10;
+/// The same before there is an allocation: strangers may be many.
+const PENDING_BACKLOG: usize = 32 << 10;
 /// The longest message before there is an allocation, in bytes: no request is longer.
 const PENDING_MESSAGE: usize = ferryman_flow::REQUEST_LIMIT;
 /// The longest message a length field can tell.
@@ -76,6 +78,14 @@ impl Connection {
         }
     }
 
+    /// How many bytes may wait before the connection is given up.
+    fn backlog_limit(&self) -> usize {
+        match self.standing {
+            Standing::Pending { .. } => PENDING_BACKLOG,
+            Standing::Owner => BACKLOG,
+        }
+    }
+
     /// How much room `read` needs.
     pub(crate) fn room_to_read(&self) -> usize {
         let fresh = match self.standing {
@@ -126,7 +136,7 @@ impl Connection {
         for part in parts {
             self.backlog.extend_from_slice(part);
         }
-        self.doomed |= self.waiting() > BACKLOG;
+        self.doomed |= self.waiting() > self.backlog_limit();
     }
 
     /// Whether a relayed packet is dropped rather than made to wait; tries to write first.
@@ -224,6 +234,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let mut connection = connection(listener.accept().unwrap().0);
+        connection.standing = Standing::Owner;
         let (mut spare, packet, mut sink) = (Vec::new(), [0; 8192], vec![0; 8192]);
         for _ in 0..10_000 {
             if connection.is_behind(packet.len(), &mut spare) {
@@ -236,6 +247,18 @@ mod tests {
             assert!(connection.backlog.capacity() <= 2 * RELAYED_BACKLOG);
         }
         assert!(!connection.doomed);
+    }
+
+    #[test]
+    fn a_stranger_who_never_reads_is_given_up_long_before_an_owner() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let _client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let mut connection = connection(listener.accept().unwrap().0);
+        let mut spare = Vec::new();
+        connection.append([&[0; PENDING_BACKLOG], &[], &[]], &mut spare);
+        assert!(!connection.doomed);
+        connection.append([&[0; 1], &[], &[]], &mut spare);
+        assert!(connection.doomed);
     }
 
     fn connection(stream: TcpStream) -> Connection {

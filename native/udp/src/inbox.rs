@@ -47,8 +47,11 @@ impl Inbox {
         })
     }
 
-    /// Appends orders; the worker is woken when it may be asleep.
+    /// Appends orders; the worker is woken when it may be asleep. After `stop` they are dropped.
     pub(crate) fn post(&self, orders: impl IntoIterator<Item = Order>) {
+        if self.is_stopped() {
+            return;
+        }
         let mut waiting = self.orders.lock().unwrap_or_else(PoisonError::into_inner);
         let was_empty = waiting.is_empty();
         waiting.extend(orders);

@@ -60,14 +60,21 @@ impl Worker {
             self.forwarder.table.apply(change);
             return;
         };
+        let mut told = Usage::default();
         if let Applied::Closed {
             slot,
             usage,
             five_tuple,
         } = self.forwarder.table.apply(change)
         {
-            self.closed(allocation, slot.index(), usage, &five_tuple);
+            self.let_go(slot.index(), &five_tuple);
+            told = usage;
         }
+        // Also of an allocation that could not be opened: the engine waits for this.
+        self.forwarder.shared.queue.push(Event::Closed {
+            allocation,
+            usage: told,
+        });
     }
 
     fn open(&mut self, change: Change, five_tuple: &FiveTuple, bound: SocketAddr) {
@@ -97,7 +104,7 @@ impl Worker {
         self.tell_failure("a relay socket is deaf", watched);
     }
 
-    fn closed(&mut self, allocation: u64, index: usize, usage: Usage, five_tuple: &FiveTuple) {
+    fn let_go(&mut self, index: usize, five_tuple: &FiveTuple) {
         if let Some(relay) = self.forwarder.relays.get_mut(index) {
             *relay = None;
         }
@@ -106,10 +113,6 @@ impl Worker {
                 .connections
                 .disown(number, self.forwarder.now);
         }
-        self.forwarder
-            .shared
-            .queue
-            .push(Event::Closed { allocation, usage });
     }
 
     fn tell_failure(&mut self, what: &'static str, result: io::Result<()>) {

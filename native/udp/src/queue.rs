@@ -7,6 +7,9 @@ use ferryman_flow::{FiveTuple, Usage};
 
 use crate::bell::Bell;
 
+/// The part of the queue that requests from streams may fill: one of so many.
+const STREAM_SHARE: usize = 8;
+
 /// News from the worker.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
@@ -47,6 +50,8 @@ struct Waiting {
 pub(crate) struct Queue {
     waiting: Mutex<Waiting>,
     limit: usize,
+    /// Streams can wait, datagrams cannot: requests from streams leave most of the room to others.
+    stream_limit: usize,
     pub(crate) bell: Bell,
 }
 
@@ -55,6 +60,7 @@ impl Queue {
         Ok(Self {
             waiting: Mutex::default(),
             limit,
+            stream_limit: limit.div_ceil(STREAM_SHARE),
             bell: Bell::new()?,
         })
     }
@@ -64,11 +70,12 @@ impl Queue {
         self.append(self.lock(), event);
     }
 
-    /// Appends an event if there is room; otherwise returns false, and if `wait`, the next
-    /// `drain` tells that there is room again.
+    /// Appends an event if there is room; otherwise returns false, and if `wait` (a stream), the
+    /// next `drain` that makes room for streams tells so.
     pub(crate) fn offer(&self, wait: bool, event: impl FnOnce() -> Event) -> bool {
         let mut waiting = self.lock();
-        if waiting.events.len() >= self.limit {
+        let limit = if wait { self.stream_limit } else { self.limit };
+        if waiting.events.len() >= limit {
             waiting.room_wanted |= wait;
             return false;
         }
@@ -76,10 +83,10 @@ impl Queue {
         true
     }
 
-    /// Whether there is room; if not, the next `drain` that makes some tells.
+    /// Whether there is room for a stream; if not, the next `drain` that makes some tells.
     pub(crate) fn has_room_or_will_tell(&self) -> bool {
         let mut waiting = self.lock();
-        let has_room = waiting.events.len() < self.limit;
+        let has_room = waiting.events.len() < self.stream_limit;
         waiting.room_wanted |= !has_room;
         has_room
     }
@@ -93,7 +100,7 @@ impl Queue {
         if waiting.events.is_empty() {
             self.bell.clear();
         }
-        let has_room = waiting.events.len() < self.limit;
+        let has_room = waiting.events.len() < self.stream_limit;
         let wanted = has_room && std::mem::take(&mut waiting.room_wanted);
         (events, wanted)
     }

@@ -13,7 +13,7 @@ use crate::fixed::Fixed;
 use crate::mmsg::Intake;
 
 /// How many datagrams (or trains of them) are held at once.
-pub(crate) const SLOTS: usize = 64;
+pub(crate) const SLOTS: usize = 128;
 /// The longest datagram is 65,527 bytes; a train is no longer.
 const STRIDE: usize = 65_536;
 /// Bytes for streams.

@@ -157,14 +157,14 @@ fn a_closed_allocation_frees_its_address_before_it_is_reported() {
 }
 
 #[test]
-fn an_open_without_a_socket_is_reported_and_ignored() {
+fn an_open_without_a_socket_is_reported_and_its_close_is_answered() {
     let rig = Rig::new();
     let client = udp_socket(LOCALHOST);
     client.send_to(&request(ALLOCATE), rig.udp).unwrap();
     let five_tuple = rig.asked();
     rig.change(open(7, five_tuple, address(LOCALHOST, 9)));
     assert!(matches!(rig.event(), Event::Notice { .. }));
-    rig.change(Change::Close { allocation: 7 });
+    assert_eq!(rig.close(7), Usage::default());
     rig.is_alive();
     assert!(rig.datapath.drain(1).is_empty());
 }
@@ -398,6 +398,9 @@ fn stop_obeys_what_came_before_and_closes_everything() {
     UdpSocket::bind(client.relayed).unwrap();
     UdpSocket::bind(rig.udp).unwrap();
     rig.datapath.stop();
+    // Whoever comes too late keeps no socket.
+    let port = rig.datapath.listen_udp(address(LOCALHOST, 0)).unwrap();
+    UdpSocket::bind(address(LOCALHOST, port)).unwrap();
 }
 
 #[test]

@@ -47,7 +47,6 @@ class Configuration(BaseModel):
     default_family: DefaultFamily
 
     realm: str
-    server_name: str
     no_auth: bool
     users: tuple[StaticUser, ...]
     auth_secrets: tuple[SecretStr, ...]

@@ -84,7 +84,10 @@ def read_lines(content: bytes, file: str, findings: Findings) -> Iterator[Given]
 
 
 def report_unknown(given: Given, findings: Findings) -> None:
-    name, meant = shown(given.key), nearest(given.key)
+    meant = nearest(given.key)
+    # A word that stands alone and resembles no key may be a secret that lost its key.
+    alone = given.line > 0 and given.text is None and meant is None
+    name = "(not shown)" if alone else shown(given.key)
     if name in BY_NAME:
         text = f"expected = or a blank behind {name}"
     else:

@@ -79,7 +79,6 @@ def _configured(path: Path | None, chosen: Chosen, findings: Findings) -> Config
         max_port=chosen.one("max-port", int),
         default_family=_default_family(chosen),
         realm=realm,
-        server_name=chosen.maybe("server-name", str) or realm,
         no_auth=no_auth,
         users=users,
         auth_secrets=secrets,

@@ -59,7 +59,13 @@ CREDENTIAL_OPTIONS = (
     ),
     Option("no-auth", SWITCH, _C, "anyone may relay", "no", short="z"),
     Option("realm", REALM, _C, "realm; default: the host's domain, else ferryman", short="r"),
-    Option("server-name", TEXT, _C, "name of this server; default: the realm"),
+    not_built(
+        "server-name",
+        TEXT,
+        _C,
+        "name of this server in third-party authorization",
+        "third-party authorization (RFC 7635) is not offered; the realm is set with realm",
+    ),
     Option("rest-api-separator", SEPARATOR, _C, "between timestamp and user name", ":", short="C"),
     Option(
         "stale-nonce", seconds(0, bare=600), _C, "seconds that a nonce is good; 0: for ever", "600"

@@ -35,7 +35,7 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class Closed:
     """An allocation is closed, its relay socket too; `usage` is what it carried."""
 
     allocation: int
@@ -56,7 +56,7 @@ class Noticed:
     text: str
 
 
-Event: TypeAlias = Asked | Ended | Disconnected | Noticed
+Event: TypeAlias = Asked | Closed | Disconnected | Noticed
 
 
 class Native(Protocol):
@@ -149,7 +149,7 @@ _COMMANDS: dict[type, Callable[[Any], Command]] = {
 
 _EVENTS: tuple[Callable[[tuple[Any, ...]], Event], ...] = (
     lambda raw: Asked(unpack_five_tuple(raw[1]), raw[2]),
-    lambda raw: Ended(raw[1], Usage(*raw[2:])),
+    lambda raw: Closed(raw[1], Usage(*raw[2:])),
     lambda raw: Disconnected(unpack_five_tuple(raw[1])),
     lambda raw: Noticed(raw[1]),
 )

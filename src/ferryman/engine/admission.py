@@ -16,14 +16,12 @@ from ferryman.engine.refusals import Refusal
 from ferryman.engine.state import Outcome, Request, State
 from ferryman.wire.errors import Malformed
 from ferryman.wire.message import decode_untrusted, encode
-from ferryman.wire.registry import Attribute, MessageClass, Method
+from ferryman.wire.registry import MAX_USERNAME, Attribute, MessageClass, Method
 from ferryman.wire.values import decode_text_untrusted, encode_error
 
 METHODS = frozenset(
     (Method.ALLOCATE, Method.REFRESH, Method.CREATE_PERMISSION, Method.CHANNEL_BIND)
 )
-USERNAME_LIMIT = 508
-"""Octets of a USERNAME (RFC 8489 §14.3: fewer than 509)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +64,7 @@ def _claim(state: State, request: Request, *, now: int) -> Admitted | Outcome:
     if not state.nonces.is_fresh(nonce, request.five_tuple, now=now):
         return challenge(state, request, Refusal.STALE_NONCE, now=now)
     try:
-        claimed = decode_text_untrusted(username, USERNAME_LIMIT)
+        claimed = decode_text_untrusted(username, MAX_USERNAME)
     except Malformed:
         return _refuse(state, request, Refusal.MALFORMED_ATTRIBUTE)
     return Admitted(request, Claim(claimed))

@@ -5,7 +5,8 @@ from __future__ import annotations
 from ferryman.engine.allocation import Allocation
 from ferryman.engine.changes import OpenAllocation
 from ferryman.engine.channel import Channels
-from ferryman.engine.journal import Opened
+from ferryman.engine.ending import close
+from ferryman.engine.journal import Ending, Opened
 from ferryman.engine.lifetime import granted_lifetime, requested_lifetime
 from ferryman.engine.permission import Permissions
 from ferryman.engine.refusals import Refusal, Refused
@@ -24,16 +25,6 @@ from ferryman.wire.values import (
     encode_xor_address,
 )
 
-UNDERSTOOD = frozenset(
-    (
-        Attribute.REQUESTED_TRANSPORT,
-        Attribute.LIFETIME,
-        Attribute.REQUESTED_ADDRESS_FAMILY,
-        Attribute.EVEN_PORT,
-        Attribute.RESERVATION_TOKEN,
-    )
-)
-
 UDP = 17
 TOKEN_LENGTH = 8
 
@@ -50,10 +41,8 @@ def relay_need(state: State, request: Request, *, now: int) -> RelayNeed | None:
         return None
     try:
         family = _requested_family(message, request.five_tuple.client.family, state.settings)
-        even_port = message.first(Attribute.EVEN_PORT)
-        if even_port is None:
-            return RelayNeed(family)
-        return RelayNeed(family, even=True, pair=decode_even_port_untrusted(even_port))
+        even = message.first(Attribute.EVEN_PORT) is not None
+        return RelayNeed(family, even=even, pair=_wants_pair(message))
     except (Malformed, Refused):
         return None
 
@@ -117,36 +106,40 @@ def _requested_family(message: Message, client: Family, settings: Settings) -> F
 
 
 def _check_quota(state: State, exchange: Exchange) -> None:
-    settings = state.settings
-    if settings.total_quota and len(state.allocations) >= settings.total_quota:
+    """Allocations and reservations count alike; a token turns one into the other."""
+    message, settings = exchange.message, state.settings
+    if message.first(Attribute.RESERVATION_TOKEN) is not None:
+        return
+    wanted = 2 if _wants_pair(message) else 1
+    total = len(state.allocations) + len(state.reservations)
+    if settings.total_quota and total + wanted > settings.total_quota:
         raise Refused(Refusal.TOTAL_QUOTA, f"total-quota={settings.total_quota}")
-    owned = state.allocations.owned_by(exchange.credential.owner)
-    if settings.user_quota and owned >= settings.user_quota:
+    owner = exchange.credential.owner
+    owned = state.allocations.owned_by(owner) + state.reservations.owned_by(owner)
+    if settings.user_quota and owned + wanted > settings.user_quota:
         raise Refused(Refusal.USER_QUOTA, f"user-quota={settings.user_quota}")
 
 
+def _wants_pair(message: Message) -> bool:
+    """Whether EVEN-PORT has the R bit (RFC 8656 §18.6)."""
+    value = message.first(Attribute.EVEN_PORT)
+    return value is not None and decode_even_port_untrusted(value)
+
+
 def _take_lease(state: State, exchange: Exchange, family: Family) -> RelayLease:
+    owner = exchange.credential.owner
     token = exchange.message.first(Attribute.RESERVATION_TOKEN)
     if token is not None:
-        return _redeem(state, exchange, token)
-    even_port = exchange.message.first(Attribute.EVEN_PORT)
-    reserve = even_port is not None and decode_even_port_untrusted(even_port)
-    if reserve and not state.reservations.has_room:
+        if state.reservations.find(token, owner, now=exchange.now) is None:
+            raise Refused(Refusal.UNKNOWN_TOKEN)
+        return state.reservations.remove(token)
+    if _wants_pair(exchange.message) and not state.reservations.has_room(owner):
         raise Refused(Refusal.NO_PORT, "too many reservations")
     lease = exchange.lease
     if not isinstance(lease, RelayLease):
         raise Refused(lease or Refusal.NO_PORT, family.name)
     exchange.outcome.lease_taken = True
     return lease
-
-
-def _redeem(state: State, exchange: Exchange, token: bytes) -> RelayLease:
-    username = exchange.credential.username
-    reservation = state.reservations.find(token, username, now=exchange.now)
-    if reservation is None:
-        raise Refused(Refusal.UNKNOWN_TOKEN)
-    state.reservations.redeem(token)
-    return reservation.lease
 
 
 def _reserve_next_higher(
@@ -157,12 +150,15 @@ def _reserve_next_higher(
         return ()
     token = state.random_token()
     expires_at = exchange.now + state.settings.reservation_lifetime * SECOND
-    username = exchange.credential.username
-    state.reservations.add(token, Reservation(username, lease.next_higher, expires_at))
+    owner = exchange.credential.owner
+    state.reservations.add(token, Reservation(owner, lease.next_higher, expires_at))
     return ((Attribute.RESERVATION_TOKEN, token),)
 
 
 def _open(state: State, exchange: Exchange, lease: RelayLease, lifetime: int) -> None:
+    expired = state.allocations.holding(exchange.five_tuple)
+    if expired is not None:
+        close(state, expired, Ending.EXPIRED, exchange.outcome, now=exchange.now)
     state.last_number += 1
     settings = state.settings
     allocation = Allocation(

@@ -17,6 +17,9 @@ from ferryman.engine.permission import Permissions
 from ferryman.engine.relay import RelayLease
 from ferryman.wire.address import Address
 
+_SLACK = 64
+"""Deadlines of closed allocations that may lie about before they are swept out."""
+
 
 @dataclass(slots=True)
 class Allocation:
@@ -57,6 +60,10 @@ class Allocations:
     def of(self, five_tuple: FiveTuple, *, now: int) -> Allocation | None:
         return _live(self._by_five_tuple.get(five_tuple), now=now)
 
+    def holding(self, five_tuple: FiveTuple) -> Allocation | None:
+        """The 5-tuple's allocation, even one that has expired and was not taken out yet."""
+        return self._by_five_tuple.get(five_tuple)
+
     def relaying(self, address: Address, *, now: int) -> Allocation | None:
         """The allocation whose relayed address, bound or advertised, this is."""
         return _live(self._by_relayed.get(address), now=now)
@@ -81,8 +88,9 @@ class Allocations:
     def remove(self, allocation: Allocation) -> None:
         del self._by_number[allocation.number]
         del self._by_five_tuple[allocation.five_tuple]
-        for address in {allocation.lease.bound, allocation.lease.advertised}:
-            del self._by_relayed[address]
+        for address in (allocation.lease.bound, allocation.lease.advertised):
+            if self._by_relayed.get(address) is allocation:
+                del self._by_relayed[address]
         del self._scheduled[allocation.number]
         self._of_owner[allocation.owner] -= 1
         if not self._of_owner[allocation.owner]:
@@ -106,6 +114,10 @@ class Allocations:
         """Look at it again when it expires; a later expiry is found then, and costs nothing now."""
         self._scheduled[allocation.number] = allocation.expires_at
         heapq.heappush(self._deadlines, (allocation.expires_at, allocation.number))
+        if len(self._deadlines) > 2 * len(self._scheduled) + _SLACK:
+            # Most are of allocations that were closed before their time.
+            self._deadlines = [(at, number) for number, at in self._scheduled.items()]
+            heapq.heapify(self._deadlines)
 
 
 def _live(allocation: Allocation | None, *, now: int) -> Allocation | None:

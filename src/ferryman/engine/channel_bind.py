@@ -15,20 +15,16 @@ from ferryman.wire.message import Message
 from ferryman.wire.registry import Attribute
 from ferryman.wire.values import decode_channel_number_untrusted, decode_xor_address_untrusted
 
-UNDERSTOOD = frozenset((Attribute.CHANNEL_NUMBER, Attribute.XOR_PEER_ADDRESS))
-
-FIRST_CHANNEL = 0x4000
-
 
 def channel_bind(state: State, exchange: Exchange) -> tuple[tuple[int, bytes], ...]:
     """Attributes of the success response (none); raises Refused or Malformed."""
     allocation = exchange.allocation_in(state)
     number = _number(exchange.message, state.settings)
     peer = _peer(exchange.message)
-    only = relayed_only(state, allocation, peer, now=exchange.now)
+    inside = relayed_only(state, allocation, peer, now=exchange.now)
     allocation.channels.check(number, peer, now=exchange.now)
     allocation.permissions.check({peer.ip}, now=exchange.now)
-    _bind(state.settings, exchange, allocation, number, peer, only)
+    _bind(state.settings, exchange, allocation, number, peer, inside)
     return ()
 
 
@@ -37,7 +33,7 @@ def _number(message: Message, settings: Settings) -> int:
     if value is None:
         raise Refused(Refusal.NO_CHANNEL_NUMBER)
     number = decode_channel_number_untrusted(value)
-    if not FIRST_CHANNEL <= number <= settings.last_channel:
+    if number not in settings.channel_numbers:
         raise Refused(Refusal.CHANNEL_RANGE, f"0x{number:04X}")
     return number
 
@@ -58,15 +54,17 @@ def _bind(
     allocation: Allocation,
     number: int,
     peer: Address,
-    only: bool,
+    inside: bool,
 ) -> None:
     permitted_until = exchange.now + settings.permission_lifetime * SECOND
     bound_until = exchange.now + settings.channel_lifetime * SECOND
     free_at = bound_until + settings.channel_quarantine * SECOND
     allocation.permissions.install(peer.ip, expires_at=permitted_until)
     allocation.channels.bind(ChannelBinding(number, peer, bound_until, free_at))
-    exchange.outcome.changes.append(Permit(allocation.number, peer.ip, only, permitted_until))
-    exchange.outcome.changes.append(BindChannel(allocation.number, number, peer, only, bound_until))
+    exchange.outcome.changes.append(Permit(allocation.number, peer.ip, inside, permitted_until))
+    exchange.outcome.changes.append(
+        BindChannel(allocation.number, number, peer, inside, bound_until)
+    )
     exchange.outcome.journal.append(
         ChannelBound(allocation.five_tuple, allocation.number, allocation.username, number, peer)
     )

@@ -13,8 +13,6 @@ from ferryman.wire.message import Message
 from ferryman.wire.registry import Attribute
 from ferryman.wire.values import decode_xor_address_untrusted
 
-UNDERSTOOD = frozenset((Attribute.XOR_PEER_ADDRESS,))
-
 
 def create_permission(state: State, exchange: Exchange) -> tuple[tuple[int, bytes], ...]:
     """Attributes of the success response (none); raises Refused or Malformed."""
@@ -24,9 +22,9 @@ def create_permission(state: State, exchange: Exchange) -> tuple[tuple[int, byte
     restricted = {peer.ip: relayed_only(state, allocation, peer, now=now) for peer in peers}
     allocation.permissions.check(set(restricted), now=now)
     expires_at = now + state.settings.permission_lifetime * SECOND
-    for peer_ip, only in restricted.items():
+    for peer_ip, inside in restricted.items():
         allocation.permissions.install(peer_ip, expires_at=expires_at)
-        exchange.outcome.changes.append(Permit(allocation.number, peer_ip, only, expires_at))
+        exchange.outcome.changes.append(Permit(allocation.number, peer_ip, inside, expires_at))
     exchange.outcome.journal.append(
         Permitted(allocation.five_tuple, allocation.number, allocation.username, peers)
     )

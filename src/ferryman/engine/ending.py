@@ -27,14 +27,14 @@ def expire(state: State, *, now: int) -> Outcome:
     outcome = Outcome()
     for allocation in state.allocations.expired(now=now):
         close(state, allocation, Ending.EXPIRED, outcome, now=now)
-    outcome.freed.extend(state.reservations.expire(now=now))
+    outcome.unclaimed += state.reservations.expire(now=now)
     state.answered.expire(now=now)
     return outcome
 
 
 def disconnected(state: State, five_tuple: FiveTuple, *, now: int) -> Outcome:
-    """The client's TCP connection is gone, and its allocation with it (RFC 8656 §7.5)."""
-    outcome = expire(state, now=now)
+    """The client's TCP connection is gone, and its allocation with it (RFC 8656 §3.1)."""
+    outcome = Outcome()
     allocation = state.allocations.of(five_tuple, now=now)
     if allocation is not None:
         close(state, allocation, Ending.DISCONNECTED, outcome, now=now)
@@ -63,4 +63,4 @@ def used(state: State, number: int, usage: Usage) -> Outcome:
         (closing.closed_at - allocation.opened_at) // SECOND,
         usage,
     )
-    return Outcome(journal=[entry], freed=[allocation.lease])
+    return Outcome(journal=[entry], closed=[allocation.lease])

@@ -14,8 +14,6 @@ from ferryman.wire.message import Message
 from ferryman.wire.registry import Attribute
 from ferryman.wire.values import decode_family_untrusted, encode_uint32
 
-UNDERSTOOD = frozenset((Attribute.LIFETIME, Attribute.REQUESTED_ADDRESS_FAMILY))
-
 
 def refresh(state: State, exchange: Exchange) -> tuple[tuple[int, bytes], ...]:
     """Attributes of the success response; raises Refused or Malformed."""

@@ -111,7 +111,7 @@ class Refused(Exception):
 
 
 def unknown_attributes(types: Iterable[int]) -> Refused:
-    """A 420 that names them in UNKNOWN-ATTRIBUTES (RFC 8489 §14.9)."""
+    """A 420 that names them in UNKNOWN-ATTRIBUTES (RFC 8489 §14.13)."""
     listed = tuple(types)
     return Refused(
         Refusal.UNKNOWN_ATTRIBUTE,

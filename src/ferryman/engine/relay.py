@@ -7,12 +7,14 @@ Knows no sockets.
 
 from __future__ import annotations
 
-import heapq
+from collections import Counter, OrderedDict
 from dataclasses import dataclass
 
 from ferryman.wire.address import Address, Family
 
-RESERVATION_CAPACITY = 1024
+RESERVATIONS = 1024
+"""Reservations at a time, and of one owner; besides, each counts against the quotas."""
+RESERVATIONS_OF_OWNER = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,45 +37,54 @@ class RelayLease:
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    username: str
+    owner: str
     lease: RelayLease
     expires_at: int
 
 
 class Reservations:
-    """Ports kept for whoever shows the 8-octet token, under the same username."""
+    """Ports kept for whoever shows the 8-octet token and is the same owner.
+
+    All last equally long, so they lie in order of expiry.
+    """
 
     def __init__(self) -> None:
-        self._by_token: dict[bytes, Reservation] = {}
-        self._deadlines: list[tuple[int, bytes]] = []
+        self._by_token: OrderedDict[bytes, Reservation] = OrderedDict()
+        self._of_owner: Counter[str] = Counter()
 
     def __len__(self) -> int:
         return len(self._by_token)
 
-    @property
-    def has_room(self) -> bool:
-        return len(self._by_token) < RESERVATION_CAPACITY
+    def owned_by(self, owner: str) -> int:
+        return self._of_owner[owner]
+
+    def has_room(self, owner: str) -> bool:
+        return len(self) < RESERVATIONS and self._of_owner[owner] < RESERVATIONS_OF_OWNER
 
     def add(self, token: bytes, reservation: Reservation) -> None:
         self._by_token[token] = reservation
-        heapq.heappush(self._deadlines, (reservation.expires_at, token))
+        self._of_owner[reservation.owner] += 1
 
-    def find(self, token: bytes, username: str, *, now: int) -> Reservation | None:
-        """The live reservation that the token names, if this user made it."""
+    def find(self, token: bytes, owner: str, *, now: int) -> Reservation | None:
+        """The live reservation that the token names, if this owner made it."""
         found = self._by_token.get(token)
-        if found is None or found.username != username or found.expires_at <= now:
+        if found is None or found.owner != owner or found.expires_at <= now:
             return None
         return found
 
-    def redeem(self, token: bytes) -> None:
-        del self._by_token[token]
+    def remove(self, token: bytes) -> RelayLease:
+        reservation = self._by_token.pop(token)
+        self._of_owner[reservation.owner] -= 1
+        if not self._of_owner[reservation.owner]:
+            del self._of_owner[reservation.owner]
+        return reservation.lease
 
     def expire(self, *, now: int) -> list[RelayLease]:
         """Take out what nobody came for; the leases go back to the server."""
         unclaimed = []
-        while self._deadlines and self._deadlines[0][0] <= now:
-            _, token = heapq.heappop(self._deadlines)
-            reservation = self._by_token.pop(token, None)
-            if reservation is not None:
-                unclaimed.append(reservation.lease)
+        while self._by_token:
+            token, reservation = next(iter(self._by_token.items()))
+            if now < reservation.expires_at:
+                break
+            unclaimed.append(self.remove(token))
         return unclaimed

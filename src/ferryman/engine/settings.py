@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
+from ferryman.wire.registry import CHANNEL_NUMBERS
+
 SECOND = 1_000_000_000
 """Nanoseconds in a second: the engine counts CLOCK_MONOTONIC nanoseconds."""
 
@@ -31,8 +33,7 @@ class Settings:
     permission_lifetime: int = 300
     channel_lifetime: int = 600
     channel_quarantine: int = 300
-    last_channel: int = 0x4FFF
-    nonce_lifetime: int = 600
+    channel_numbers: range = CHANNEL_NUMBERS
     user_quota: int = 0
     total_quota: int = 0
     maximum_permissions: int = 1024

@@ -1,6 +1,6 @@
 """Everything the engine remembers, and the values that one request is decided with.
 
-`State` is written by the modules named after the methods and by nobody else.
+`State` is written by the modules named after the methods, by `ending`, and by nobody else.
 """
 
 from __future__ import annotations
@@ -57,13 +57,23 @@ class Request:
 
 @dataclass(slots=True)
 class Outcome:
-    """What came of an input: changes for the datapath, in order, entries for the journal,
-    and relay ports that the engine no longer holds (`freed`)."""
+    """What came of an input: changes for the datapath, in order, and entries for the journal.
+
+    Relay ports that the engine no longer holds: `unclaimed` are still bound, `closed` are not.
+    """
 
     changes: list[Change] = field(default_factory=list)
     journal: list[Entry] = field(default_factory=list)
-    freed: list[RelayLease] = field(default_factory=list)
+    unclaimed: list[RelayLease] = field(default_factory=list)
+    closed: list[RelayLease] = field(default_factory=list)
     lease_taken: bool = False
+
+    def add(self, later: Outcome) -> None:
+        """Append what came of a later input."""
+        self.changes += later.changes
+        self.journal += later.journal
+        self.unclaimed += later.unclaimed
+        self.closed += later.closed
 
 
 @dataclass(slots=True)

@@ -29,6 +29,10 @@ REFUSALS_PER_SECOND = 50
 """Lines that strangers can cause in a second; the rest are counted and reported in one line."""
 
 
+_DETAILS = (Challenged, Refreshed, Permitted, ChannelBound)
+"""Entries that only a verbose log shows."""
+
+
 class JournalLog:
     """Writes entries to a structlog logger."""
 
@@ -37,25 +41,24 @@ class JournalLog:
         self._second = 0
         self._in_second = 0
         self._suppressed = 0
+        self._verbose = log.is_enabled_for(logging.DEBUG)
         self._writers: dict[type, Callable[[Any], None]] = {
+            Challenged: self._challenged,
             RefusedRequest: self._refused,
             Opened: self._opened,
+            Refreshed: self._refreshed,
+            Permitted: self._permitted,
+            ChannelBound: self._channel_bound,
             Closed: self._closed,
         }
-        if log.is_enabled_for(logging.DEBUG):
-            self._writers[Challenged] = self._challenged
-            self._writers[Refreshed] = self._refreshed
-            self._writers[Permitted] = self._permitted
-            self._writers[ChannelBound] = self._channel_bound
 
     def write(self, entries: list[Entry], *, now: int) -> None:
         """Write the entries down; `now` in nanoseconds paces the lines that strangers cause."""
         if now // SECOND != self._second:
             self._new_second(now // SECOND)
         for entry in entries:
-            writer = self._writers.get(type(entry))
-            if writer is not None:
-                writer(entry)
+            if self._verbose or not isinstance(entry, _DETAILS):
+                self._writers[type(entry)](entry)
 
     def tell_suppressed(self) -> None:
         """Account for the refusals that were only counted; once a second, and at the end."""
@@ -90,7 +93,7 @@ class JournalLog:
             method=_method(entry.method),
             code=rule.code,
             reason=entry.detail or rule.meaning,
-            clause=rule.clause,
+            clause=rule.clause.replace("§", "section "),
         )
 
     def _opened(self, entry: Opened) -> None:

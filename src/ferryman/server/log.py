@@ -6,17 +6,35 @@ escaped as JSON escapes it.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import re
 import sys
 from enum import Enum
-from typing import TextIO
+from typing import TextIO, cast
 
 import structlog
 from structlog.typing import EventDict, FilteringBoundLogger, WrappedLogger
 
 _PLAIN = re.compile(r"[A-Za-z0-9_.:,/@+\[\]=-]+")
+
+
+class SteadyStream:
+    """A stream that nobody can break: what cannot be written (a closed pipe, a full disk) is
+    dropped, for no log line is worth a call."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        with contextlib.suppress(OSError, ValueError):
+            return self._stream.write(text)
+        return 0
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            self._stream.flush()
 
 
 class Format(Enum):
@@ -31,7 +49,7 @@ def make_log(
     stamp = structlog.processors.TimeStamper(fmt="iso", utc=True)
     last = _text if style is Format.TEXT else _json
     log: FilteringBoundLogger = structlog.wrap_logger(
-        structlog.PrintLogger(stream or sys.stderr),
+        structlog.WriteLogger(cast(TextIO, SteadyStream(stream or sys.stderr))),
         processors=[stamp, structlog.processors.format_exc_info, last],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         cache_logger_on_first_use=True,

@@ -6,11 +6,13 @@ Hands out `RelayLease`s and takes them back. Knows nothing of clients; binding i
 from __future__ import annotations
 
 import errno
+from array import array
 from collections.abc import Callable, Iterator
 from random import SystemRandom
 
 from ferryman.engine.refusals import Refusal
 from ferryman.engine.relay import RelayLease, RelayNeed
+from ferryman.engine.settings import SECOND
 from ferryman.server.relay_addresses import RelayAddresses
 from ferryman.wire.address import Address
 
@@ -23,36 +25,47 @@ TRIES = 64
 RELAY_IPS = 256
 """Relay IPs in use at most: without relay-ip, clients choose among the machine's addresses."""
 
+IDLE = 60 * SECOND
+"""How long a relay IP without allocations is kept ready."""
+
+_TAKEN = -1
 _random = SystemRandom()
 
 
 class PortRange:
-    """The free port numbers of one advertised IP; taking one at random costs the same always."""
+    """The free port numbers of one advertised IP; taking one at random costs the same always.
+
+    Six octets a port: the free numbers in any order, and for each number its place among them.
+    """
 
     def __init__(self, first: int, last: int) -> None:
-        self._free = list(range(first, last + 1))
-        self._place = {port: index for index, port in enumerate(self._free)}
+        self._first = first
+        self._free = array("H", range(first, last + 1))
+        self._place = array("i", range(last + 1 - first))
 
     def __len__(self) -> int:
         return len(self._free)
 
     def __contains__(self, port: int) -> bool:
-        return port in self._place
+        at = port - self._first
+        return 0 <= at < len(self._place) and self._place[at] != _TAKEN
 
     def any(self) -> int:
         """A random free port, which stays free; the range must not be empty."""
         return self._free[_random.randrange(len(self._free))]
 
     def take(self, port: int) -> None:
-        index = self._place.pop(port)
+        """Take a free port out."""
+        place = self._place[port - self._first]
         last = self._free.pop()
         if last != port:
-            self._free[index] = last
-            self._place[last] = index
+            self._free[place] = last
+            self._place[last - self._first] = place
+        self._place[port - self._first] = _TAKEN
 
     def put_back(self, port: int) -> None:
-        if port not in self._place:
-            self._place[port] = len(self._free)
+        if port not in self:
+            self._place[port - self._first] = len(self._free)
             self._free.append(port)
 
 
@@ -64,6 +77,8 @@ class RelayIp:
         self.advertised = advertised
         self.free = free
         self.stock: dict[int, RelayLease] = {}
+        self.leased = 0
+        self.asked_at = 0
 
     def lease(self, port: int) -> RelayLease:
         return RelayLease(Address(self.ip, port), Address(self.advertised, port))
@@ -92,7 +107,7 @@ class RelayPorts:
         self._relays: dict[bytes, RelayIp] = {}
         self._taken_elsewhere: list[tuple[RelayIp, int]] = []
 
-    def lease(self, need: RelayNeed, local: Address) -> RelayLease | Refusal:
+    def lease(self, need: RelayNeed, local: Address, *, now: int) -> RelayLease | Refusal:
         """A bound relay socket for a client that sent to `local`, or why there is none."""
         ip = self._addresses.relay_ip(need.family, local.ip)
         if ip is None:
@@ -100,33 +115,36 @@ class RelayPorts:
         relay = self._relay(ip)
         if relay is None:
             return Refusal.NO_PORT
-        if need.even:
-            return self._even(relay, pair=need.pair) or Refusal.NO_PORT
-        if relay.stock:
-            return relay.stock.popitem()[1]
-        return self._bind_any(relay) or Refusal.NO_PORT
+        relay.asked_at = now
+        lease = self._even(relay, pair=need.pair) if need.even else self._any(relay)
+        if lease is None:
+            return Refusal.NO_PORT
+        relay.leased += len(_singles(lease))
+        return lease
 
     def give_back(self, lease: RelayLease) -> None:
         """A lease that nobody took, its sockets still bound: back to the stock, or closed."""
         for single in _singles(lease):
             relay = self._relays[single.bound.ip]
-            if len(relay.stock) < 2 * STOCK:
-                relay.stock[single.bound.port] = single
-            else:
-                self._release(single.bound)
-                relay.free.put_back(single.bound.port)
+            relay.leased -= 1
+            self._keep(relay, single)
 
     def closed(self, lease: RelayLease) -> None:
         """The datapath has closed the lease's socket: the number is free again."""
-        self._relays[lease.bound.ip].free.put_back(lease.bound.port)
+        relay = self._relays[lease.bound.ip]
+        relay.leased -= 1
+        relay.free.put_back(lease.bound.port)
 
-    def top_up(self) -> None:
-        """Bind ahead for every relay IP that has been asked for; try again what was taken."""
+    def top_up(self, *, now: int) -> None:
+        """Bind ahead for every relay IP that is in use; forget those that are not any more."""
         for relay, port in self._taken_elsewhere:
             relay.free.put_back(port)
         self._taken_elsewhere.clear()
         target = min(STOCK, (self._last - self._first + 1) // 4)
-        for relay in self._relays.values():
+        for relay in list(self._relays.values()):
+            if relay.leased == 0 and relay.asked_at + IDLE <= now:
+                self._forget(relay)
+                continue
             while len(relay.stock) < target:
                 lease = self._bind_any(relay)
                 if lease is None:
@@ -142,6 +160,24 @@ class RelayPorts:
                 free = self._ranges[advertised] = PortRange(self._first, self._last)
             found = self._relays[ip] = RelayIp(ip, advertised, free)
         return found
+
+    def _forget(self, relay: RelayIp) -> None:
+        for single in relay.stock.values():
+            self._release(single.bound)
+            relay.free.put_back(single.bound.port)
+        del self._relays[relay.ip]
+        if all(other.advertised != relay.advertised for other in self._relays.values()):
+            del self._ranges[relay.advertised]
+
+    def _keep(self, relay: RelayIp, single: RelayLease) -> None:
+        if len(relay.stock) < 2 * STOCK:
+            relay.stock[single.bound.port] = single
+        else:
+            self._release(single.bound)
+            relay.free.put_back(single.bound.port)
+
+    def _any(self, relay: RelayIp) -> RelayLease | None:
+        return relay.stock.popitem()[1] if relay.stock else self._bind_any(relay)
 
     def _bind_any(self, relay: RelayIp) -> RelayLease | None:
         for _ in range(TRIES):
@@ -163,7 +199,7 @@ class RelayPorts:
             higher = self._acquire(relay, port + 1)
             if higher is not None:
                 return RelayLease(lease.bound, lease.advertised, next_higher=higher)
-            self.give_back(lease)
+            self._keep(relay, lease)
         return None
 
     def _even_candidates(self) -> Iterator[int]:

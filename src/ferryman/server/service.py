@@ -105,8 +105,8 @@ class Service:
 
     def _close(self) -> None:
         """Close every allocation, wait a moment for what each carried, then the sockets."""
-        self._log.info("stopping")
         self._pump.close_all()
+        self._log.info("stopping")
         until = time.monotonic() + STOP_SECONDS
         while self._pump.closing and time.monotonic() < until:
             if not self._pump.run_batch():

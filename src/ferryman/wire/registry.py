@@ -24,7 +24,7 @@ MAX_REQUEST: Final = 4096
 CHANNEL_NUMBERS: Final = range(0x4000, 0x5000)
 """Numbers a client may bind (RFC 8656 §12)."""
 
-CHANNEL_NUMBERS_RFC5766: Final = range(0x4000, 0x7FFF)
+CHANNEL_NUMBERS_RFC5766: Final = range(0x4000, 0x8000)
 """Numbers an older client may bind where the operator allows it (RFC 5766 §11)."""
 
 MAX_USERNAME: Final = 508
