@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import stat
 import subprocess
@@ -16,8 +17,9 @@ import pytest
 from ferryman.auth.time_limited import password_for
 from ferryman.wire.message import encode
 from ferryman.wire.registry import Attribute, MessageClass, Method
-from tests.running.conftest import ACCOUNTS
-from tests.servers import start_server, start_with_embedded_defaults
+from ferryman.wire.values import encode_even_port
+from tests.running.conftest import ACCOUNTS, logged
+from tests.servers import answers, free_port, start_server, start_with_embedded_defaults
 from tests.turn_client import UDP_TRANSPORT, TurnClient
 
 FERRYMAN = str(Path(sys.executable).with_name("ferryman"))
@@ -144,3 +146,54 @@ def test_quotas_of_the_file_hold(tmp_path: Path) -> None:
             assert carol.allocate().code == 486
         for client in clients:
             client.socket.close()
+
+
+def test_a_log_that_nobody_reads_any_more_ends_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "turnserver.conf"
+    port = free_port()
+    file.write_text("\n".join([*ACCOUNTS, f"listening-port={port}", "listening-ip=127.0.0.1"]))
+    reader, writer = os.pipe()
+    process = subprocess.Popen([FERRYMAN, "serve", "-c", str(file)], stderr=writer)
+    os.close(writer)
+    until = time.monotonic() + 20
+    while not answers(port) and time.monotonic() < until:
+        time.sleep(0.05)
+    os.close(reader)
+    for _ in range(3):
+        for _ in range(60):
+            with TurnClient(port, "alice", "wrong") as stranger:
+                assert stranger.allocate().code == 401
+        time.sleep(1.1)
+    with TurnClient(port, "alice", "sesame") as client:
+        assert client.allocate().code == 0
+        process.terminate()
+        assert process.wait(5) == 0
+
+
+def test_an_expired_credential_is_refused_at_the_next_refresh(tmp_path: Path) -> None:
+    name = f"{int(time.time()) + 2}:carol"
+    with (
+        start_server(ACCOUNTS, tmp_path) as server,
+        TurnClient(server.port, name, password_for(name, "north")) as client,
+    ):
+        assert client.allocate().code == 0
+        assert client.refresh(600).code == 0
+        time.sleep(3)
+        assert client.refresh(600).code == 401
+        assert logged(server, "the time-limited credential expired")
+
+
+def test_a_reservation_token_gives_the_next_port_over_real_sockets(tmp_path: Path) -> None:
+    even = (Attribute.EVEN_PORT, encode_even_port(True))
+    with (
+        start_server(ACCOUNTS, tmp_path) as server,
+        TurnClient(server.port, "alice", "sesame") as first,
+        TurnClient(server.port, "alice", "sesame") as second,
+    ):
+        response = first.allocate(even)
+        token = response.message.first(Attribute.RESERVATION_TOKEN)
+        assert token is not None
+        rtp = response.address(Attribute.XOR_RELAYED_ADDRESS)
+        assert rtp.port % 2 == 0
+        rtcp = second.relayed((Attribute.RESERVATION_TOKEN, token))
+        assert rtcp == rtp._replace(port=rtp.port + 1)
