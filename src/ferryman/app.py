@@ -29,7 +29,7 @@ from ferryman.engine.state import State
 from ferryman.server import settings as server_settings
 from ferryman.server.ice_servers import ice_servers
 from ferryman.server.journal_log import JournalLog
-from ferryman.server.log import Format, make_log
+from ferryman.server.log import Format, SteadyStream, make_log
 from ferryman.server.own_addresses import interface_addresses, loopback_address, primary_address
 from ferryman.server.pump import Pump
 from ferryman.server.relay_addresses import RelayAddresses
@@ -61,13 +61,15 @@ def serve(configuration: Configuration, flags: ServeFlags) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         # Until the service listens to signals there is nothing to close.
         signal.signal(number, lambda *_: sys.exit(0))
-    log = make_log(Format(configuration.log_format.value), _LEVELS[configuration.log_level.value])
+    stream = SteadyStream(sys.stderr)
+    level = _LEVELS[configuration.log_level.value]
+    log = make_log(Format(configuration.log_format.value), level, stream)
     log.info("starting", version=__version__, realm=configuration.realm)
     _log_notices(configuration, log)
     _raise_open_files_limit()
     try:
         secrets = _secrets(configuration)
-        asyncio.run(_run(configuration, secrets, flags, log))
+        asyncio.run(_run(configuration, secrets, flags, log, JournalLog(log, stream)))
     except (ListenError, StateSecretError) as error:
         log.error(str(error))
         return 1
@@ -79,6 +81,7 @@ async def _run(
     secrets: tuple[str, ...],
     flags: ServeFlags,
     log: FilteringBoundLogger,
+    journal: JournalLog,
 ) -> None:
     datapath = _native.Datapath(fingerprint=configuration.fingerprint)
     settings = _server_settings(configuration)
@@ -92,7 +95,6 @@ async def _run(
         lambda bound: datapath.bind_relay(bound.ip, bound.port),
         lambda bound: datapath.release_relay(bound.ip, bound.port),
     )
-    journal = JournalLog(log)
     pump = Pump(
         datapath,
         state,

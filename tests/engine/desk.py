@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import count
 
 from ferryman.auth.long_term import long_term_key
@@ -155,7 +155,7 @@ class Desk:
         lease = RelayLease(Address.of(host, port), Address.of(host, port))
         if need.pair:
             higher = Address.of(host, next(self._ports))
-            lease = replace(lease, next_higher=RelayLease(higher, higher))
+            lease = lease._replace(next_higher=RelayLease(higher, higher))
         return lease
 
 

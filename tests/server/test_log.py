@@ -23,7 +23,7 @@ from ferryman.engine.journal import (
 from ferryman.engine.refusals import Refusal
 from ferryman.engine.settings import SECOND
 from ferryman.server.journal_log import REFUSALS_PER_SECOND, JournalLog
-from ferryman.server.log import Format, make_log
+from ferryman.server.log import Format, SteadyStream, make_log
 from ferryman.wire.address import Address
 from ferryman.wire.registry import Method
 
@@ -47,7 +47,8 @@ def entries(user: str) -> list[Entry]:
 
 def written(style: Format, journal: list[Entry], level: int = 10) -> list[str]:
     stream = io.StringIO()
-    JournalLog(make_log(style, level, stream)).write(journal, now=SECOND)
+    steady = SteadyStream(stream)
+    JournalLog(make_log(style, level, steady), steady).write(journal, now=SECOND)
     return stream.getvalue().split("\n")[:-1]
 
 
@@ -86,7 +87,8 @@ def test_a_refusal_names_the_rule_and_the_clause() -> None:
 
 def test_a_flood_of_refusals_is_counted_not_written() -> None:
     stream = io.StringIO()
-    log = JournalLog(make_log(Format.TEXT, 10, stream))
+    steady = SteadyStream(stream)
+    log = JournalLog(make_log(Format.TEXT, 10, steady), steady)
     refusal = RefusedRequest(CLIENT, Method.ALLOCATE, "a", Refusal.WRONG_PASSWORD, "")
     log.write([refusal] * 1000, now=SECOND)
     log.write([], now=2 * SECOND)

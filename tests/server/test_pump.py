@@ -13,7 +13,7 @@ from ferryman.engine.peer_rules import PeerPolicy, PeerRules
 from ferryman.engine.settings import Settings as EngineSettings
 from ferryman.engine.state import State
 from ferryman.server.journal_log import JournalLog
-from ferryman.server.log import Format, make_log
+from ferryman.server.log import Format, SteadyStream, make_log
 from ferryman.server.pump import Pump
 from ferryman.server.relay_addresses import RelayAddresses
 from ferryman.server.relay_ports import RelayPorts
@@ -71,8 +71,9 @@ class Table:
         sources: tuple[KeySource, ...] = (Stubborn(), users)
         addresses = RelayAddresses(Settings(listeners=()))
         ports = RelayPorts(addresses, 50_000, 50_999, self.bound.add, self.bound.remove)
-        log = make_log(Format.TEXT, stream=self.log)
-        self.pump = Pump(self.lists, self.state, Keys(sources), ports, JournalLog(log), log)
+        stream = SteadyStream(self.log)
+        log = make_log(Format.TEXT, stream=stream)
+        self.pump = Pump(self.lists, self.state, Keys(sources), ports, JournalLog(log, stream), log)
 
     def ask(self, port: int, packet: bytes) -> None:
         raw = (17, b"\x7f\0\0\1", port, HERE.ip, HERE.port, 1)

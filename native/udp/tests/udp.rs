@@ -5,7 +5,7 @@ mod rig;
 
 use std::net::UdpSocket;
 
-use ferryman_flow::{Change, Usage};
+use ferryman_flow::Usage;
 use ferryman_udp::{Command, Datapath, Event, Settings};
 use rig::*;
 

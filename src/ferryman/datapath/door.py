@@ -6,8 +6,7 @@ Translation only: values become the plain tuples that cross into Rust, and back.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from ferryman.engine.changes import (
     BindChannel,
@@ -26,31 +25,27 @@ RawFiveTuple: TypeAlias = tuple[int, bytes, int, bytes, int, int]
 Command: TypeAlias = tuple[Any, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(NamedTuple):
     """A request that only the engine can answer."""
 
     five_tuple: FiveTuple
     packet: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Closed:
+class Closed(NamedTuple):
     """An allocation is closed, its relay socket too; `usage` is what it carried."""
 
     allocation: int
     usage: Usage
 
 
-@dataclass(frozen=True, slots=True)
-class Disconnected:
+class Disconnected(NamedTuple):
     """A client's TCP connection is gone."""
 
     five_tuple: FiveTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Noticed:
+class Noticed(NamedTuple):
     """Something that the operator should know."""
 
     text: str

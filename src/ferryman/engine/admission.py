@@ -6,7 +6,7 @@ whose key `auth` has to find. Knows no keys.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ferryman.engine.changes import Reply
 from ferryman.engine.credential import Claim
@@ -24,8 +24,7 @@ METHODS = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Admitted:
+class Admitted(NamedTuple):
     """The request may be decided once the claim is resolved; no claim where no-auth is set."""
 
     request: Request

@@ -6,23 +6,20 @@ nanoseconds; the flow is dead from that instant on, whether or not anyone has de
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from ferryman.engine.five_tuple import FiveTuple
 from ferryman.wire.address import Address
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(NamedTuple):
     """Send these bytes to the client. Leaves after all changes before it are in the table."""
 
     five_tuple: FiveTuple
     message: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class OpenAllocation:
+class OpenAllocation(NamedTuple):
     """Make `bound` (a relay socket bound ahead of need) the relayed address of a client.
 
     `advertised` is what the client and its peers know it by: `bound`, or its external address.
@@ -35,21 +32,18 @@ class OpenAllocation:
     expires_at: int
 
 
-@dataclass(frozen=True, slots=True)
-class ExtendAllocation:
+class ExtendAllocation(NamedTuple):
     allocation: int
     expires_at: int
 
 
-@dataclass(frozen=True, slots=True)
-class CloseAllocation:
+class CloseAllocation(NamedTuple):
     """Forget the allocation and all its flows; the datapath answers with its `Usage`."""
 
     allocation: int
 
 
-@dataclass(frozen=True, slots=True)
-class Permit:
+class Permit(NamedTuple):
     """Install or refresh a permission (RFC 8656 §9) for a peer's IP, 4 or 16 bytes.
 
     `relayed_only`: the IP is one of this server's own; only ports that are live allocations'
@@ -62,8 +56,7 @@ class Permit:
     expires_at: int
 
 
-@dataclass(frozen=True, slots=True)
-class BindChannel:
+class BindChannel(NamedTuple):
     """Bind or refresh a channel (RFC 8656 §12). `relayed_only` as in `Permit`."""
 
     allocation: int
@@ -78,8 +71,7 @@ Change: TypeAlias = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(NamedTuple):
     """What an allocation carried: payload packets and bytes, from the client and to it."""
 
     sent_packets: int = 0

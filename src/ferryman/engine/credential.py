@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(NamedTuple):
     """A username that arrived with a fresh nonce; nothing about it is proved yet."""
 
     username: str
@@ -25,8 +25,7 @@ class Credential:
     keys: tuple[bytes, ...] = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True)
-class NoCredential:
+class NoCredential(NamedTuple):
     """Nobody can prove this username; `reason` is for the operator's log."""
 
     reason: str

@@ -5,9 +5,8 @@ Every entry carries the client's 5-tuple. Entries know nothing of how they are w
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from ferryman.engine.changes import Usage
 from ferryman.engine.five_tuple import FiveTuple
@@ -24,8 +23,7 @@ class Ending(Enum):
     STOPPED = "server stopped"
 
 
-@dataclass(frozen=True, slots=True)
-class Challenged:
+class Challenged(NamedTuple):
     """A request without credentials, or with a stale nonce, was shown realm and nonce."""
 
     five_tuple: FiveTuple
@@ -33,8 +31,7 @@ class Challenged:
     refusal: Refusal
 
 
-@dataclass(frozen=True, slots=True)
-class RefusedRequest:
+class RefusedRequest(NamedTuple):
     """A request was refused; `detail` says which rule, address or attribute it was."""
 
     five_tuple: FiveTuple
@@ -44,8 +41,7 @@ class RefusedRequest:
     detail: str
 
 
-@dataclass(frozen=True, slots=True)
-class Opened:
+class Opened(NamedTuple):
     five_tuple: FiveTuple
     allocation: int
     username: str
@@ -53,24 +49,21 @@ class Opened:
     lifetime: int
 
 
-@dataclass(frozen=True, slots=True)
-class Refreshed:
+class Refreshed(NamedTuple):
     five_tuple: FiveTuple
     allocation: int
     username: str
     lifetime: int
 
 
-@dataclass(frozen=True, slots=True)
-class Permitted:
+class Permitted(NamedTuple):
     five_tuple: FiveTuple
     allocation: int
     username: str
     peers: tuple[Address, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class ChannelBound:
+class ChannelBound(NamedTuple):
     five_tuple: FiveTuple
     allocation: int
     username: str
@@ -78,8 +71,7 @@ class ChannelBound:
     peer: Address
 
 
-@dataclass(frozen=True, slots=True)
-class Closed:
+class Closed(NamedTuple):
     """`seconds` is how long the allocation lived."""
 
     five_tuple: FiveTuple

@@ -8,7 +8,7 @@ Knows no sockets.
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ferryman.wire.address import Address, Family
 
@@ -17,8 +17,7 @@ RESERVATIONS = 1024
 RESERVATIONS_OF_OWNER = 64
 
 
-@dataclass(frozen=True, slots=True)
-class RelayNeed:
+class RelayNeed(NamedTuple):
     """What an Allocate asks for. `pair`: an even port and, reserved, the next higher one."""
 
     family: Family
@@ -26,8 +25,7 @@ class RelayNeed:
     pair: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class RelayLease:
+class RelayLease(NamedTuple):
     """A relay socket bound ahead of need; `advertised` is how clients and peers know it."""
 
     bound: Address
@@ -35,8 +33,7 @@ class RelayLease:
     next_higher: RelayLease | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Reservation:
+class Reservation(NamedTuple):
     owner: str
     lease: RelayLease
     expires_at: int

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from ferryman.engine.allocation import Allocation, Allocations
 from ferryman.engine.answered import Answered
@@ -37,8 +38,7 @@ class State:
     last_number: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Closing:
+class Closing(NamedTuple):
     """A closed allocation whose usage the datapath has not told yet."""
 
     allocation: Allocation
@@ -46,8 +46,7 @@ class Closing:
     closed_at: int
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """A request as it arrived; `packet` is what `message` was decoded from."""
 
     five_tuple: FiveTuple

@@ -23,6 +23,7 @@ from ferryman.engine.journal import (
     RefusedRequest,
 )
 from ferryman.engine.settings import SECOND
+from ferryman.server.log import SteadyStream
 from ferryman.wire.registry import Method
 
 REFUSALS_PER_SECOND = 50
@@ -34,10 +35,11 @@ _DETAILS = (Challenged, Refreshed, Permitted, ChannelBound)
 
 
 class JournalLog:
-    """Writes entries to a structlog logger."""
+    """Writes entries to a structlog logger; a batch of them leaves `stream` in one piece."""
 
-    def __init__(self, log: structlog.typing.FilteringBoundLogger) -> None:
+    def __init__(self, log: structlog.typing.FilteringBoundLogger, stream: SteadyStream) -> None:
         self._log = log
+        self._stream = stream
         self._second = 0
         self._in_second = 0
         self._suppressed = 0
@@ -56,9 +58,10 @@ class JournalLog:
         """Write the entries down; `now` in nanoseconds paces the lines that strangers cause."""
         if now // SECOND != self._second:
             self._new_second(now // SECOND)
-        for entry in entries:
-            if self._verbose or not isinstance(entry, _DETAILS):
-                self._writers[type(entry)](entry)
+        with self._stream.hold():
+            for entry in entries:
+                if self._verbose or not isinstance(entry, _DETAILS):
+                    self._writers[type(entry)](entry)
 
     def tell_suppressed(self) -> None:
         """Account for the refusals that were only counted; once a second, and at the end."""

@@ -11,6 +11,7 @@ import json
 import logging
 import re
 import sys
+from collections.abc import Iterator
 from enum import Enum
 from typing import TextIO, cast
 
@@ -22,10 +23,24 @@ _PLAIN = re.compile(r"[A-Za-z0-9_.:,/@+\[\]=-]+")
 
 class SteadyStream:
     """A stream that nobody can break: what cannot be written (a closed pipe, a full disk) is
-    dropped, for no log line is worth a call."""
+    dropped, for no log line is worth a call.
+
+    Each line leaves at once, but for those written inside `hold`, which leave together.
+    """
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
+        self._held = False
+
+    @contextlib.contextmanager
+    def hold(self) -> Iterator[None]:
+        """One system call for many lines."""
+        self._held = True
+        try:
+            yield
+        finally:
+            self._held = False
+            self.flush()
 
     def write(self, text: str) -> int:
         with contextlib.suppress(OSError, ValueError):
@@ -33,6 +48,8 @@ class SteadyStream:
         return 0
 
     def flush(self) -> None:
+        if self._held:
+            return
         with contextlib.suppress(OSError, ValueError):
             self._stream.flush()
 
@@ -43,13 +60,13 @@ class Format(Enum):
 
 
 def make_log(
-    style: Format, level: int = logging.INFO, stream: TextIO | None = None
+    style: Format, level: int = logging.INFO, stream: SteadyStream | None = None
 ) -> FilteringBoundLogger:
     """A logger that writes to `stream` (stderr); entries under `level` cost nearly nothing."""
     stamp = structlog.processors.TimeStamper(fmt="iso", utc=True)
     last = _text if style is Format.TEXT else _json
     log: FilteringBoundLogger = structlog.wrap_logger(
-        structlog.WriteLogger(cast(TextIO, SteadyStream(stream or sys.stderr))),
+        structlog.WriteLogger(cast(TextIO, stream or SteadyStream(sys.stderr))),
         processors=[stamp, structlog.processors.format_exc_info, last],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         cache_logger_on_first_use=True,

@@ -64,13 +64,12 @@ class Message:
 
     def unknown_required(self, understood: Collection[int]) -> list[int]:
         """Comprehension-required types not in `understood`, in order, each once."""
-        return list(
-            dict.fromkeys(
-                number
-                for number, _ in self.attributes
-                if number < _OPTIONAL and number not in understood
-            )
-        )
+        unknown = [
+            number
+            for number, _ in self.attributes
+            if number < _OPTIONAL and number not in understood
+        ]
+        return list(dict.fromkeys(unknown)) if unknown else unknown
 
     def __repr__(self) -> str:
         # Types and sizes only: values hold names and tickets that do not belong in a log.
