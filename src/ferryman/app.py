@@ -61,7 +61,8 @@ def serve(configuration: Configuration, flags: ServeFlags) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         # Until the service listens to signals there is nothing to close.
         signal.signal(number, lambda *_: sys.exit(0))
-    stream = SteadyStream(sys.stderr)
+    # A stream of its own: sys.stderr makes a system call of every line.
+    stream = SteadyStream(os.fdopen(sys.stderr.fileno(), "w", closefd=False))
     level = _LEVELS[configuration.log_level.value]
     log = make_log(Format(configuration.log_format.value), level, stream)
     log.info("starting", version=__version__, realm=configuration.realm)
