@@ -6,9 +6,8 @@ serves only the client that it was given to. Knows no user and no realm.
 
 from __future__ import annotations
 
-import binascii
 import hmac
-from base64 import b64decode, b64encode
+from binascii import Error, a2b_base64, b2a_base64
 
 from ferryman.engine.five_tuple import FiveTuple
 from ferryman.engine.settings import SECOND
@@ -27,15 +26,15 @@ class Nonces:
     def issue(self, client: FiveTuple, *, now: int) -> bytes:
         """20 characters of base64: 32 bits of seconds and 88 bits of HMAC-SHA256."""
         issued = (now // SECOND).to_bytes(4, "big")
-        return b64encode(issued + self._seal(issued, client))
+        return b2a_base64(issued + self._seal(issued, client), newline=False)
 
     def is_fresh(self, nonce: bytes, client: FiveTuple, *, now: int) -> bool:
         """Whether the nonce was issued to this client no longer than `lifetime` ago."""
         if len(nonce) != _LENGTH:
             return False
         try:
-            plain = b64decode(nonce, validate=True)
-        except binascii.Error:
+            plain = a2b_base64(nonce, strict_mode=True)
+        except Error:
             return False
         issued = plain[:4]
         if not hmac.compare_digest(plain[4:], self._seal(issued, client)):

@@ -6,6 +6,7 @@ Hands out `RelayLease`s and takes them back. Knows nothing of clients; binding i
 from __future__ import annotations
 
 import errno
+import os
 from array import array
 from collections.abc import Callable, Iterator
 from random import SystemRandom
@@ -52,7 +53,7 @@ class PortRange:
 
     def any(self) -> int:
         """A random free port, which stays free; the range must not be empty."""
-        return self._free[_random.randrange(len(self._free))]
+        return self._free[int.from_bytes(os.urandom(8)) % len(self._free)]
 
     def take(self, port: int) -> None:
         """Take a free port out."""

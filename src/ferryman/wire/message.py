@@ -28,6 +28,10 @@ _INTEGRITY: Final = int(Attribute.MESSAGE_INTEGRITY)
 _INTEGRITY_SHA256: Final = int(Attribute.MESSAGE_INTEGRITY_SHA256)
 _FINGERPRINT: Final = int(Attribute.FINGERPRINT)
 
+_PADDING: Final = (b"", bytes(3), bytes(2), bytes(1))
+"""What follows a value, by its length modulo 4."""
+_INTEGRITY_HEADER: Final = _ATTRIBUTE.pack(_INTEGRITY, INTEGRITY_LENGTH)
+
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Message:
@@ -163,11 +167,11 @@ def encode(
     """
     if not 0 <= method <= 0xFFF or len(transaction_id) != 12:
         raise ValueError("method is 12 bits and the transaction id 12 bytes")
-    body = b"".join(_encode_attribute(number, value) for number, value in attributes)
+    body = _encode_attributes(attributes)
     if key is not None:
         length = len(body) + _INTEGRITY_SIZE
         covered = _encode_header(message_class, method, transaction_id, length) + body
-        body += _encode_attribute(_INTEGRITY, message_integrity(key, covered))
+        body += _INTEGRITY_HEADER + message_integrity(key, covered)
     if not fingerprint:
         return _encode_header(message_class, method, transaction_id, len(body)) + body
     length = len(body) + _FINGERPRINT_SIZE
@@ -189,10 +193,14 @@ def _encode_header(
     return _HEADER.pack(message_type, length, MAGIC_COOKIE, transaction_id)
 
 
-def _encode_attribute(number: int, value: bytes) -> bytes:
-    if len(value) > 0xFFFF:
-        raise ValueError("an attribute holds at most 65,535 bytes")
-    return _ATTRIBUTE.pack(number, len(value)) + value + bytes(-len(value) & 3)
+def _encode_attributes(attributes: Iterable[tuple[int, bytes]]) -> bytes:
+    parts: list[bytes] = []
+    for number, value in attributes:
+        length = len(value)
+        if length > 0xFFFF:
+            raise ValueError("an attribute holds at most 65,535 bytes")
+        parts += _ATTRIBUTE.pack(number, length), value, _PADDING[length & 3]
+    return b"".join(parts)
 
 
 def _with_fingerprint(covered: bytes) -> bytes:
