@@ -9,51 +9,26 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from ferryman.auth.long_term import long_term_key
 from ferryman.wire.address import Address
 from ferryman.wire.channel_data import decode_channel_data_untrusted, encode_channel_data
 from ferryman.wire.framing import StreamFrames
-from ferryman.wire.message import Message, decode_untrusted, encode
+from ferryman.wire.message import decode_untrusted, encode
 from ferryman.wire.registry import Attribute, MessageClass, Method
 from ferryman.wire.values import (
-    decode_error_untrusted,
-    decode_uint32_untrusted,
     decode_xor_address_untrusted,
     encode_channel_number,
     encode_requested_transport,
     encode_uint32,
     encode_xor_address,
 )
+from tests.answer import Answer
 
 TIMEOUT = 3.0
 UDP_TRANSPORT = (Attribute.REQUESTED_TRANSPORT, encode_requested_transport(17))
 
 Attributes = Iterable[tuple[int, bytes]]
-
-
-@dataclass(frozen=True)
-class Response:
-    message: Message
-    packet: bytes
-
-    @property
-    def code(self) -> int:
-        """0 for success, else the error code."""
-        value = self.message.first(Attribute.ERROR_CODE)
-        return 0 if value is None else decode_error_untrusted(value)[0]
-
-    @property
-    def lifetime(self) -> int:
-        value = self.message.first(Attribute.LIFETIME)
-        assert value is not None
-        return decode_uint32_untrusted(value)
-
-    def address(self, attribute: int) -> Address:
-        value = self.message.first(attribute)
-        assert value is not None, f"no attribute 0x{attribute:04X}"
-        return decode_xor_address_untrusted(value, self.message.transaction_id)
 
 
 class TurnClient:
@@ -133,7 +108,7 @@ class TurnClient:
             key=long_term_key(self.username, self.realm, self.password),
         )
 
-    def ask(self, packet: bytes) -> Response:
+    def ask(self, packet: bytes) -> Answer:
         """Send a request and wait for its answer; what else arrives is kept for `receive`."""
         self.send(packet)
         aside: list[bytes] = []
@@ -141,10 +116,10 @@ class TurnClient:
             answer = self.receive()
             if answer[0] < 0x40 and answer[8:20] == packet[8:20]:
                 self._waiting += aside
-                return Response(decode_untrusted(answer), answer)
+                return Answer(decode_untrusted(answer), answer)
             aside.append(answer)
 
-    def challenge(self) -> Response:
+    def challenge(self) -> Answer:
         packet = encode(MessageClass.REQUEST, Method.ALLOCATE, os.urandom(12), (UDP_TRANSPORT,))
         response = self.ask(packet)
         realm = response.message.first(Attribute.REALM)
@@ -154,12 +129,12 @@ class TurnClient:
         self.realm, self.nonce = realm.decode(), nonce
         return response
 
-    def request(self, method: int, attributes: Attributes = ()) -> Response:
+    def request(self, method: int, attributes: Attributes = ()) -> Answer:
         if not self.nonce:
             self.challenge()
         return self.ask(self.signed(method, attributes))
 
-    def allocate(self, *attributes: tuple[int, bytes]) -> Response:
+    def allocate(self, *attributes: tuple[int, bytes]) -> Answer:
         return self.request(Method.ALLOCATE, (UDP_TRANSPORT, *attributes))
 
     def relayed(self, *attributes: tuple[int, bytes]) -> Address:
@@ -168,17 +143,17 @@ class TurnClient:
         assert response.code == 0
         return response.address(Attribute.XOR_RELAYED_ADDRESS)
 
-    def refresh(self, lifetime: int) -> Response:
+    def refresh(self, lifetime: int) -> Answer:
         return self.request(Method.REFRESH, ((Attribute.LIFETIME, encode_uint32(lifetime)),))
 
-    def permit(self, peer: Address) -> Response:
+    def permit(self, peer: Address) -> Answer:
         return self._with_peer(Method.CREATE_PERMISSION, peer)
 
-    def bind(self, number: int, peer: Address) -> Response:
+    def bind(self, number: int, peer: Address) -> Answer:
         channel = (Attribute.CHANNEL_NUMBER, encode_channel_number(number))
         return self._with_peer(Method.CHANNEL_BIND, peer, channel)
 
-    def _with_peer(self, method: int, peer: Address, *attributes: tuple[int, bytes]) -> Response:
+    def _with_peer(self, method: int, peer: Address, *attributes: tuple[int, bytes]) -> Answer:
         if not self.nonce:
             self.challenge()
         transaction_id = os.urandom(12)

@@ -22,17 +22,15 @@ from ferryman.engine.relay import RelayLease, RelayNeed
 from ferryman.engine.settings import SECOND, Settings
 from ferryman.engine.state import Outcome, State
 from ferryman.wire.address import Address, Family
-from ferryman.wire.message import Message, decode_untrusted, encode
+from ferryman.wire.message import decode_untrusted, encode
 from ferryman.wire.registry import Attribute, MessageClass, Method
 from ferryman.wire.values import (
-    decode_error_untrusted,
-    decode_uint32_untrusted,
-    decode_xor_address_untrusted,
     encode_channel_number,
     encode_requested_transport,
     encode_uint32,
     encode_xor_address,
 )
+from tests.answer import Answer
 
 REALM = "ferry.example"
 PASSWORDS = {"alice": "sesame", "bob": "hunter2"}
@@ -57,33 +55,12 @@ def make_state(settings: Settings, nonce_lifetime: int) -> State:
     )
 
 
-@dataclass
-class Answer:
-    """A decoded reply, with what else the request caused."""
+class Decided(Answer):
+    """A reply, with what else the request caused."""
 
-    message: Message
-    packet: bytes
-    outcome: Outcome
-
-    @property
-    def code(self) -> int:
-        """0 for success, else the error code."""
-        if self.message.message_class is MessageClass.SUCCESS:
-            return 0
-        value = self.message.first(Attribute.ERROR_CODE)
-        assert value is not None
-        return decode_error_untrusted(value)[0]
-
-    @property
-    def lifetime(self) -> int:
-        value = self.message.first(Attribute.LIFETIME)
-        assert value is not None
-        return decode_uint32_untrusted(value)
-
-    def address(self, attribute: int) -> Address:
-        value = self.message.first(attribute)
-        assert value is not None
-        return decode_xor_address_untrusted(value, self.message.transaction_id)
+    def __init__(self, packet: bytes, outcome: Outcome) -> None:
+        super().__init__(decode_untrusted(packet), packet)
+        self.outcome = outcome
 
     @property
     def changes(self) -> list[Change]:
@@ -168,13 +145,13 @@ class Client:
     username: str
     nonce: bytes = b""
 
-    def send(self, packet: bytes) -> Answer:
+    def send(self, packet: bytes) -> Decided:
         outcome = self.desk.receive(self.five_tuple, packet)
         replies = [change for change in outcome.changes if isinstance(change, Reply)]
         assert len(replies) == 1, f"one answer expected, got {len(replies)}"
         assert outcome.changes[-1] is replies[0], "the reply must leave after the changes"
         assert replies[0].five_tuple == self.five_tuple
-        return Answer(decode_untrusted(replies[0].message), replies[0].message, outcome)
+        return Decided(replies[0].message, outcome)
 
     def challenge(self) -> None:
         answer = self.send(self.plain(Method.ALLOCATE, (UDP_TRANSPORT,)))
@@ -211,24 +188,24 @@ class Client:
             key=key,
         )
 
-    def request(self, method: int, attributes: Attributes = ()) -> Answer:
+    def request(self, method: int, attributes: Attributes = ()) -> Decided:
         return self.send(self.signed(method, attributes))
 
-    def allocate(self, *attributes: tuple[int, bytes]) -> Answer:
+    def allocate(self, *attributes: tuple[int, bytes]) -> Decided:
         return self.request(Method.ALLOCATE, (UDP_TRANSPORT, *attributes))
 
-    def refresh(self, lifetime: int | None = None) -> Answer:
+    def refresh(self, lifetime: int | None = None) -> Decided:
         wish = () if lifetime is None else ((Attribute.LIFETIME, encode_uint32(lifetime)),)
         return self.request(Method.REFRESH, wish)
 
-    def permit(self, *peers: Address) -> Answer:
+    def permit(self, *peers: Address) -> Decided:
         return self.with_peers(Method.CREATE_PERMISSION, (), *peers)
 
-    def bind(self, number: int, peer: Address) -> Answer:
+    def bind(self, number: int, peer: Address) -> Decided:
         channel = ((Attribute.CHANNEL_NUMBER, encode_channel_number(number)),)
         return self.with_peers(Method.CHANNEL_BIND, channel, peer)
 
-    def with_peers(self, method: int, attributes: Attributes, *peers: Address) -> Answer:
+    def with_peers(self, method: int, attributes: Attributes, *peers: Address) -> Decided:
         """A signed request with XOR-PEER-ADDRESSes, which depend on the transaction id."""
         transaction_id = self.transaction_id()
         encoded = tuple(

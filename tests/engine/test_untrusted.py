@@ -13,7 +13,7 @@ from ferryman.engine.state import Outcome
 from ferryman.wire.address import Address
 from ferryman.wire.registry import Attribute, Method
 from ferryman.wire.values import encode_even_port
-from tests.engine.desk import PEER, REALM, Answer, Client, Desk
+from tests.engine.desk import PEER, REALM, Client, Decided, Desk
 
 METHODS = [Method.ALLOCATE, Method.REFRESH, Method.CREATE_PERMISSION, Method.CHANNEL_BIND]
 ATTRIBUTES = st.lists(
@@ -63,8 +63,8 @@ class EngineMachine(RuleBasedStateMachine):
         self.open: dict[int, Address] = {}
         self.closing: set[int] = set()
 
-    def follow(self, answer: Answer | Outcome) -> None:
-        for change in (answer.outcome if isinstance(answer, Answer) else answer).changes:
+    def follow(self, answer: Decided | Outcome) -> None:
+        for change in (answer.outcome if isinstance(answer, Decided) else answer).changes:
             match change:
                 case OpenAllocation(allocation=number, advertised=advertised):
                     assert advertised not in self.open.values()

@@ -87,6 +87,8 @@ def test_another_failure_to_bind_is_no_port_and_loses_none(error: int) -> None:
     sockets = Sockets(occupied={50_000}, error=error)
     ports = make(sockets, 50_000, 50_000)
     assert ports.lease(IPV4, LOCAL, now=0) is Refusal.NO_PORT
+    assert ports.take_trouble() == "192.0.2.7:50000: refused"
+    assert ports.take_trouble() == ""
     sockets.occupied.clear()
     assert taken(ports).bound.port == 50_000
 

@@ -1,5 +1,5 @@
 //! Writing what stands before and after a payload on its way to the client: ChannelData
-//! (RFC 8656 §12.4) or a Data indication (RFC 8656 §11.6).
+//! (RFC 8656 §12.4) or a Data indication (RFC 8656 §11.3).
 
 use std::hash::{BuildHasher, RandomState};
 use std::net::SocketAddr;

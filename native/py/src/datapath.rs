@@ -124,7 +124,9 @@ fn raw_event(py: Python<'_>, event: Event) -> PyResult<Bound<'_, PyTuple>> {
             usage.dropped_packets,
         )
             .into_pyobject(py),
-        Event::Ended { five_tuple } => (2, raw_five_tuple(py, &five_tuple)).into_pyobject(py),
+        Event::Disconnected { five_tuple } => {
+            (2, raw_five_tuple(py, &five_tuple)).into_pyobject(py)
+        }
         Event::Notice { text } => (3, text).into_pyobject(py),
     }
 }

@@ -28,7 +28,7 @@ pub enum Event {
         usage: Usage,
     },
     /// A TCP connection ended that had asked something.
-    Ended {
+    Disconnected {
         /// Which one.
         five_tuple: FiveTuple,
     },

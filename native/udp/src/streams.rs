@@ -227,7 +227,7 @@ impl Worker {
             self.forwarder
                 .shared
                 .queue
-                .push(Event::Ended { five_tuple });
+                .push(Event::Disconnected { five_tuple });
         }
     }
 }

@@ -149,7 +149,7 @@ fn the_end_of_a_connection_that_asked_is_reported() {
     stream.write_all(&request(ALLOCATE)).unwrap();
     let five_tuple = rig.asked();
     drop(stream);
-    assert_eq!(rig.event(), Event::Ended { five_tuple });
+    assert_eq!(rig.event(), Event::Disconnected { five_tuple });
     // A reply for it is nothing to anyone.
     rig.reply(five_tuple, b"late");
     rig.is_alive();
@@ -176,7 +176,7 @@ fn a_connections_number_is_never_used_again() {
             stream.write_all(&request(ALLOCATE)).unwrap();
             let number = rig.asked().socket;
             drop(stream);
-            assert!(matches!(rig.event(), Event::Ended { .. }));
+            assert!(matches!(rig.event(), Event::Disconnected { .. }));
             number
         })
         .collect();
@@ -221,7 +221,7 @@ fn a_connection_without_an_allocation_ends_in_time() {
     assert!(is_closed(&mut owner.socket));
     assert_eq!(
         rig.event(),
-        Event::Ended {
+        Event::Disconnected {
             five_tuple: owner.five_tuple
         }
     );
@@ -333,8 +333,8 @@ fn a_client_that_goes_while_it_waits_for_the_queue_is_forgotten() {
     let events = std::iter::from_fn(|| Some(rig.event()));
     let ended = events
         .take(6)
-        .find(|event| matches!(event, Event::Ended { .. }));
-    assert_eq!(ended, Some(Event::Ended { five_tuple }));
+        .find(|event| matches!(event, Event::Disconnected { .. }));
+    assert_eq!(ended, Some(Event::Disconnected { five_tuple }));
 }
 
 #[test]

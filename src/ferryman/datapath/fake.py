@@ -318,7 +318,7 @@ def _count_received(allocation: _Allocation, payload: bytes) -> None:
 
 
 def _data_indication(peer: Address, payload: bytes) -> bytes:
-    """RFC 8656 §11.6; ValueError for a payload that no message can hold."""
+    """RFC 8656 §11.3; ValueError for a payload that no message can hold."""
     transaction_id = token_bytes(12)
     attributes = [
         (Attribute.XOR_PEER_ADDRESS, encode_xor_address(peer, transaction_id)),

@@ -34,7 +34,7 @@ def primary_address(family: Family) -> bytes | None:
         return routed
     candidates = [ip_address(ip) for ip in sorted(interface_addresses())]
     for candidate in candidates:
-        if _family(candidate.packed) is family and not (
+        if Family.of(candidate.packed) is family and not (
             candidate.is_loopback or candidate.is_link_local
         ):
             return candidate.packed
@@ -56,7 +56,3 @@ def _routed_address(family: Family) -> bytes | None:
             return ip_address(probe.getsockname()[0].partition("%")[0]).packed
     except OSError:
         return None
-
-
-def _family(ip: bytes) -> Family:
-    return Family.IPV4 if len(ip) == 4 else Family.IPV6

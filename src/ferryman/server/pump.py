@@ -64,6 +64,9 @@ class Pump:
         now = time.monotonic_ns()
         self._carry_out(expire(self._state, now=now), now=now)
         self._ports.top_up(now=now)
+        trouble = self._ports.take_trouble()
+        if trouble:
+            self._log.error("relay sockets cannot be bound", reason=trouble)
 
     def close_all(self) -> None:
         """Close every allocation and decide no more requests."""

@@ -16,10 +16,10 @@ class RelayAddresses:
 
     def __init__(self, settings: Settings) -> None:
         self._external = dict(settings.external)
-        self._by_default = {_family(ip): ip for ip in settings.external_by_default}
+        self._by_default = {Family.of(ip): ip for ip in settings.external_by_default}
         self._configured: dict[Family, list[bytes]] = {family: [] for family in Family}
         for ip in settings.relay_ips:
-            self._configured[_family(ip)].append(ip)
+            self._configured[Family.of(ip)].append(ip)
         self._turn = 0
 
     def relay_ip(self, family: Family, local: bytes) -> bytes | None:
@@ -30,7 +30,7 @@ class RelayAddresses:
             return configured[self._turn % len(configured)]
         if any(self._configured.values()):
             return None
-        if _family(local) is family:
+        if Family.of(local) is family:
             return local
         return loopback_address(family) if is_loopback(local) else primary_address(family)
 
@@ -38,9 +38,5 @@ class RelayAddresses:
         """The public IP for a relay IP: itself, unless external-ip says otherwise."""
         mapped = self._external.get(relay_ip)
         if mapped is None and not is_loopback(relay_ip):
-            mapped = self._by_default.get(_family(relay_ip))
+            mapped = self._by_default.get(Family.of(relay_ip))
         return mapped or relay_ip
-
-
-def _family(ip: bytes) -> Family:
-    return Family.IPV4 if len(ip) == 4 else Family.IPV6

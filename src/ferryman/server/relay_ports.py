@@ -107,6 +107,7 @@ class RelayPorts:
         self._ranges: dict[bytes, PortRange] = {}
         self._relays: dict[bytes, RelayIp] = {}
         self._taken_elsewhere: list[tuple[RelayIp, int]] = []
+        self._trouble = ""
 
     def lease(self, need: RelayNeed, local: Address, *, now: int) -> RelayLease | Refusal:
         """A bound relay socket for a client that sent to `local`, or why there is none."""
@@ -152,6 +153,11 @@ class RelayPorts:
                     break
                 relay.stock[lease.bound.port] = lease
 
+    def take_trouble(self) -> str:
+        """Why a socket could not be bound lately (no descriptors, say), told once; or nothing."""
+        trouble, self._trouble = self._trouble, ""
+        return trouble
+
     def _relay(self, ip: bytes) -> RelayIp | None:
         found = self._relays.get(ip)
         if found is None and len(self._relays) < RELAY_IPS:
@@ -185,7 +191,7 @@ class RelayPorts:
             if not len(relay.free):
                 return None
             lease = self._acquire(relay, relay.free.any())
-            if lease is not None:
+            if lease is not None or self._trouble:
                 return lease
         return None
 
@@ -222,6 +228,8 @@ class RelayPorts:
             if error.errno == errno.EADDRINUSE:
                 relay.free.take(port)
                 self._taken_elsewhere.append((relay, port))
+            else:
+                self._trouble = f"{Address(relay.ip, port)}: {error.strerror}"
             return None
         relay.free.take(port)
         return relay.lease(port)

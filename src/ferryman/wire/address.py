@@ -17,6 +17,11 @@ class Family(IntEnum):
     IPV4 = 0x01
     IPV6 = 0x02
 
+    @classmethod
+    def of(cls, ip: bytes) -> Family:
+        """The family of a raw IP, by its length (4 or 16)."""
+        return cls.IPV4 if len(ip) == 4 else cls.IPV6
+
 
 class Address(NamedTuple):
     """A transport address: `ip` is 4 or 16 bytes in network order, `port` is 0..65535."""
@@ -26,7 +31,7 @@ class Address(NamedTuple):
 
     @property
     def family(self) -> Family:
-        return Family.IPV4 if len(self.ip) == 4 else Family.IPV6
+        return Family.of(self.ip)
 
     @property
     def host(self) -> str:

@@ -50,7 +50,7 @@ fn a_data_indication_names_its_peer_and_pads_with_zeros() {
             expected[end - padding..].fill(0);
             for transport in [Transport::Udp, Transport::Tcp] {
                 let message = framed(Framing::Data, transport, address(peer), &payload);
-                assert_eq!(message, expected, "RFC 8656 §11.6: {peer} {length}");
+                assert_eq!(message, expected, "RFC 8656 §11.3: {peer} {length}");
             }
         }
     }
