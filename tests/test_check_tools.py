@@ -32,7 +32,8 @@ def complaints(folder: Path, **tools: str) -> list[str]:
 
 
 PYTHON = f'exec {sys.executable} "$@"'
-CARGO = "echo cargo 1.90.0 (abc 2026-01-01)"
+CARGO = "echo cargo 1.90.0"
+OLD_CARGO = "echo cargo 1.66.0"
 
 
 @pytest.mark.parametrize(
