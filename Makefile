@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 CARGO  ?= cargo
+PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 RUST_SOURCES := $(shell find native -name '*.rs' -o -name Cargo.toml 2>/dev/null)
 PYTEST_FLAGS ?=
@@ -21,12 +22,14 @@ tools:
 $(VENV)/run.stamp: requirements/run.txt
 	@PYTHON=$(PYTHON) CARGO=$(CARGO) scripts/check-tools
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/run.txt
+	@echo "Installing what the server needs into $(VENV) ..."
+	@$(PIP) --require-hashes -r requirements/run.txt
 	@touch $@
 
 $(VENV)/build.stamp: $(VENV)/run.stamp $(RUST_SOURCES) Cargo.toml Cargo.lock pyproject.toml
 	@PYTHON=$(PYTHON) CARGO=$(CARGO) scripts/check-tools
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@echo "Building the native datapath (half a minute or so) ..."
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(PIP) --no-deps --no-build-isolation --editable .
 	@touch $@
 
 build: $(VENV)/build.stamp  ## build the native datapath and install everything into .venv
@@ -35,7 +38,8 @@ serve: build  ## run the server with embedded defaults; prints iceServers to pas
 	@exec $(BIN)/ferryman serve --greeting $(SERVE_FLAGS)
 
 $(VENV)/test.stamp: requirements/test.txt $(VENV)/run.stamp
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/test.txt
+	@echo "Installing what the tests need into $(VENV) ..."
+	@$(PIP) --require-hashes -r requirements/test.txt
 	@touch $@
 
 test: build $(VENV)/test.stamp lint  ## lint, Rust's tests, Python's tests, real clients against the running server
