@@ -229,7 +229,10 @@ def _own_address_watch(
     """A chore that keeps the peer rules true while the machine's addresses come and go."""
 
     def refresh() -> None:
-        own = _own_addresses(settings)
+        try:
+            own = _own_addresses(settings)
+        except OSError:
+            return  # no descriptor left to ask with: what was true ten seconds ago will do
         if own != state.peer_rules.own:
             state.peer_rules = state.peer_rules.with_own(own)
             log.info("this machine's addresses have changed", count=len(own))
@@ -249,7 +252,8 @@ def _greet(
         username = f"{int(time.time()) + GREETING_LIFETIME}{configuration.rest_separator}ferryman"
         credential = (username, password_for(username, secrets[0]))
     host = addresses.advertised(_greeting_ip(listeners))
-    print(json.dumps(ice_servers(host, listeners, credential), indent=2), flush=True)
+    with contextlib.suppress(OSError):  # nobody may be reading
+        print(json.dumps(ice_servers(host, listeners, credential), indent=2), flush=True)
 
 
 def _greeting_ip(listeners: tuple[server_settings.Listener, ...]) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -168,6 +169,30 @@ def test_a_log_that_nobody_reads_any_more_ends_nothing(tmp_path: Path) -> None:
         assert client.allocate().code == 0
         process.terminate()
         assert process.wait(5) == 0
+
+
+def test_running_out_of_descriptors_ends_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "turnserver.conf"
+    port = free_port()
+    file.write_text("\n".join([*ACCOUNTS, f"listening-port={port}", "listening-ip=127.0.0.1"]))
+    log = tmp_path / "log"
+    command = ["/bin/bash", "-c", f"ulimit -n 100; exec {FERRYMAN} serve -c {file} 2>{log}"]
+    process = subprocess.Popen(command)
+    until = time.monotonic() + 20
+    while not answers(port) and time.monotonic() < until:
+        time.sleep(0.05)
+    strangers = [socket.create_connection(("127.0.0.1", port)) for _ in range(200)]
+    with TurnClient(port, "alice", "sesame") as client:
+        assert client.allocate().code in (0, 508)
+    time.sleep(11)  # the chores of ten seconds come round meanwhile
+    for stranger in strangers:
+        stranger.close()
+    time.sleep(0.5)
+    with TurnClient(port, "alice", "sesame") as client:
+        assert client.allocate().code == 0
+    process.terminate()
+    assert process.wait(5) == 0
+    assert "Traceback" not in log.read_text()
 
 
 def test_an_expired_credential_is_refused_at_the_next_refresh(tmp_path: Path) -> None:

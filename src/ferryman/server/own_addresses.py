@@ -32,7 +32,10 @@ def primary_address(family: Family) -> bytes | None:
     routed = _routed_address(family)
     if routed is not None:
         return routed
-    candidates = [ip_address(ip) for ip in sorted(interface_addresses())]
+    try:
+        candidates = [ip_address(ip) for ip in sorted(interface_addresses())]
+    except OSError:
+        return None
     for candidate in candidates:
         if Family.of(candidate.packed) is family and not (
             candidate.is_loopback or candidate.is_link_local

@@ -1,0 +1,59 @@
+"""The chores of a running server, where they can be tried without one."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+from collections.abc import Iterator
+
+import pytest
+
+from ferryman.app import _own_address_watch
+from ferryman.engine.nonce import Nonces
+from ferryman.engine.peer_rules import PeerPolicy, PeerRules
+from ferryman.engine.settings import Settings as EngineSettings
+from ferryman.engine.state import State
+from ferryman.server.log import Format, make_log
+from ferryman.server.own_addresses import interface_addresses, primary_address
+from ferryman.server.settings import Settings
+from ferryman.wire.address import Address, Family
+
+
+@contextlib.contextmanager
+def no_descriptors_left() -> Iterator[None]:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    highest = max(int(name) for name in os.listdir("/proc/self/fd"))
+    held = [os.open("/dev/null", os.O_RDONLY)]
+    while held[-1] <= highest:
+        held.append(os.open("/dev/null", os.O_RDONLY))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (held[-1] + 1, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        for descriptor in held:
+            os.close(descriptor)
+
+
+def watched(own: frozenset[bytes]) -> State:
+    rules = PeerRules(PeerPolicy.PUBLIC, (), (), False, False, own)
+    return State(EngineSettings(realm="r"), rules, Nonces(b"s", 600), lambda: bytes(8))
+
+
+def test_the_peer_rules_follow_the_machines_addresses() -> None:
+    state = watched(frozenset())
+    _own_address_watch(state, Settings(listeners=()), make_log(Format.TEXT))()
+    assert Address.of("127.0.0.1", 0).ip in state.peer_rules.own
+
+
+def test_without_descriptors_the_addresses_stay_as_they_were() -> None:
+    own = frozenset((Address.of("192.0.2.99", 0).ip,))
+    state = watched(own)
+    refresh = _own_address_watch(state, Settings(listeners=()), make_log(Format.TEXT))
+    with no_descriptors_left():
+        with pytest.raises(OSError, match="open files"):
+            interface_addresses()
+        refresh()
+        assert primary_address(Family.IPV4) is None
+    assert state.peer_rules.own == own
