@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from ferryman.auth.long_term import long_term_key
+from ferryman.engine.admission import METHODS
 from ferryman.engine.credential import Credential, NoCredential
+from ferryman.engine.decision import _RULES
 from ferryman.engine.five_tuple import FiveTuple, Transport
 from ferryman.engine.journal import Challenged, RefusedRequest
 from ferryman.engine.refusals import Refusal
@@ -245,3 +247,7 @@ def test_a_tcp_client_is_admitted_like_a_udp_client() -> None:
     client = desk.client()
     client.five_tuple = FiveTuple(Transport.TCP, *client.five_tuple[1:3], 7)
     assert client.allocate().code == 0
+
+
+def test_every_method_that_is_admitted_has_its_rules() -> None:
+    assert set(_RULES) == METHODS

@@ -120,10 +120,6 @@ class PeerRules:
                 return f"{text} (inside it: {IPv4Address(ipv4)})"
         return None
 
-    def is_own(self, ip: bytes) -> bool:
-        """Whether this is, as written, one of this server's own addresses."""
-        return ip in self.own
-
     def with_own(self, own: frozenset[bytes]) -> PeerRules:
         """The same rules after the server's addresses have changed."""
         return replace(self, own=own)
