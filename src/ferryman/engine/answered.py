@@ -1,7 +1,7 @@
 """Answers already given, so that a retransmitted request gets the same one (RFC 8489 §6.3.1).
 
-Only requests that proved their key are remembered (under no-auth, all of them), for as long as a client may retransmit
-(RFC 8489 §6.2.1: 39.5 s), and never more than a fixed number of them.
+Only requests that proved their key are remembered (under no-auth, all of them), for as long as a
+client may retransmit (RFC 8489 §6.2.1: 39.5 s), and never more than a fixed number of them.
 """
 
 from __future__ import annotations
