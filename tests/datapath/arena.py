@@ -28,10 +28,12 @@ _SERVER = Address(OUTSIDE, 3478)
 CLIENTS = (
     (17, *_CLIENT, *_SERVER, 1),
     (6, *_CLIENT, *_SERVER, 7),
+    (0x106, *_CLIENT, *_SERVER, 7),
     (17, *_CLIENT, *_SERVER, 2),
     (17, *_CLIENT_V6, OUTSIDE_V6, 3478, 3),
+    (0x111, *_CLIENT, *_SERVER, 1),
 )
-"""UDP, TCP, UDP through another socket, and IPv6."""
+"""UDP, TCP, TLS under the same number, UDP through another socket, IPv6, DTLS."""
 
 NUMBERS = (0x4000, 0x4001, 0x4FFF, 0x7FFE)
 

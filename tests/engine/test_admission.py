@@ -242,10 +242,11 @@ def test_what_is_no_request_of_ours_gets_no_answer(packet: bytes) -> None:
     assert outcome == Outcome()
 
 
-def test_a_tcp_client_is_admitted_like_a_udp_client() -> None:
+@pytest.mark.parametrize("transport", Transport)
+def test_clients_are_admitted_over_every_transport(transport: Transport) -> None:
     desk = Desk()
     client = desk.client()
-    client.five_tuple = FiveTuple(Transport.TCP, *client.five_tuple[1:3], 7)
+    client.five_tuple = FiveTuple(transport, *client.five_tuple[1:3], 7)
     assert client.allocate().code == 0
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from ferryman.engine.answered import Answered
 from ferryman.engine.changes import Reply
 from ferryman.engine.ending import expire
@@ -86,12 +88,14 @@ def test_forgotten_answers_take_no_memory() -> None:
     assert len(desk.state.answered) == 0
 
 
-def test_over_tcp_nothing_is_remembered() -> None:
+@pytest.mark.parametrize("transport", Transport)
+def test_in_a_stream_nothing_is_remembered(transport: Transport) -> None:
     desk = Desk()
     client = desk.client()
-    client.five_tuple = FiveTuple(Transport.TCP, *client.five_tuple[1:])
+    client.five_tuple = FiveTuple(transport, *client.five_tuple[1:])
     client.allocate()
-    assert len(desk.state.answered) == 0
+    in_stream = transport in (Transport.TCP, Transport.TLS)
+    assert len(desk.state.answered) == (0 if in_stream else 1)
 
 
 def test_the_memory_of_answers_is_bounded_and_the_oldest_go_first() -> None:

@@ -102,3 +102,10 @@ def test_the_first_challenge_is_not_news_unless_asked_for() -> None:
     challenge: list[Entry] = [Challenged(CLIENT, Method.ALLOCATE, Refusal.NO_INTEGRITY)]
     assert not written(Format.TEXT, challenge, level=20)
     assert len(written(Format.TEXT, challenge, level=10)) == 1
+
+
+@pytest.mark.parametrize("transport", Transport)
+def test_a_line_names_the_clients_transport(transport: Transport) -> None:
+    client = CLIENT._replace(transport=transport)
+    (line,) = written(Format.TEXT, [Refreshed(client, 1, "alice", 600)])
+    assert f" transport={transport.name.lower()} " in line

@@ -12,6 +12,18 @@ pub enum Transport {
     Udp,
     /// A stream of messages, told apart by their lengths.
     Tcp,
+    /// The same, encrypted.
+    Tls,
+    /// One record is one message.
+    Dtls,
+}
+
+impl Transport {
+    /// Whether it carries a stream, in which messages are told apart by their lengths.
+    #[inline]
+    pub fn is_stream(self) -> bool {
+        matches!(self, Self::Tcp | Self::Tls)
+    }
 }
 
 /// Client and server transport address and the transport between them.
@@ -23,7 +35,8 @@ pub struct FiveTuple {
     pub client: SocketAddr,
     /// Where the client's packets were sent to.
     pub server: SocketAddr,
-    /// The listener (UDP) or the connection (TCP); a connection's number is never used again.
+    /// The listener (UDP) or the connection (all others); a connection's number is never used
+    /// again.
     pub socket: u64,
 }
 
@@ -32,7 +45,7 @@ impl Hash for FiveTuple {
     #[inline]
     fn hash<H: Hasher>(&self, state: &mut H) {
         let ports = u64::from(self.client.port()) << 16 | u64::from(self.server.port());
-        let transport = u64::from(self.transport == Transport::Tcp) << 32;
+        let transport = (self.transport as u64) << 32;
         state.write_u128(ip_number(self.client.ip()));
         state.write_u128(ip_number(self.server.ip()));
         state.write_u128(u128::from(self.socket) << 64 | u128::from(ports | transport));

@@ -79,7 +79,7 @@ fn attributes_length(peer: SocketAddr, length: usize) -> usize {
 /// zeros into the beginning of `tailroom`; returns how many bytes of each belong to the message.
 ///
 /// `peer` and `transaction_id` are for Data indications only. ChannelData is padded over TCP and
-/// not over UDP (RFC 8656 §12.5), DATA always. `headroom` has at least `HEADROOM` bytes and
+/// TLS, not over UDP and DTLS (RFC 8656 §12.5), DATA always. `headroom` has at least `HEADROOM` bytes and
 /// `tailroom` at least `TAILROOM`; `length` is one that the table let through.
 pub fn write_header(
     framing: Framing,
@@ -90,7 +90,7 @@ pub fn write_header(
     headroom: &mut [u8],
     tailroom: &mut [u8],
 ) -> (usize, usize) {
-    let padded = framing == Framing::Data || transport == Transport::Tcp;
+    let padded = framing == Framing::Data || transport.is_stream();
     let padding = if padded {
         length.next_multiple_of(4) - length
     } else {

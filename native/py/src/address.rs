@@ -7,11 +7,15 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
-const TCP: u8 = 6;
-const UDP: u8 = 17;
+/// Where encrypted, the number of the IP protocol has this bit set as well.
+const ENCRYPTED: u16 = 0x100;
+const TCP: u16 = 6;
+const UDP: u16 = 17;
+const TLS: u16 = ENCRYPTED | TCP;
+const DTLS: u16 = ENCRYPTED | UDP;
 
-/// Transport protocol number, client IP and port, server IP and port, socket.
-pub(crate) type RawFiveTuple<'py> = (u8, Bound<'py, PyBytes>, u16, Bound<'py, PyBytes>, u16, u64);
+/// Transport number, client IP and port, server IP and port, socket.
+pub(crate) type RawFiveTuple<'py> = (u16, Bound<'py, PyBytes>, u16, Bound<'py, PyBytes>, u16, u64);
 
 /// An IP from its 4 or 16 bytes; ValueError for any other number of them.
 pub(crate) fn ip_of(octets: &[u8]) -> PyResult<IpAddr> {
@@ -37,13 +41,15 @@ pub(crate) fn ip_bytes(py: Python<'_>, ip: IpAddr) -> Bound<'_, PyBytes> {
     }
 }
 
-/// A 5-tuple from Python; ValueError for a transport that is neither TCP nor UDP.
+/// A 5-tuple from Python; ValueError for an unknown transport.
 pub(crate) fn five_tuple_of(raw: &RawFiveTuple<'_>) -> PyResult<FiveTuple> {
     let (protocol, client_ip, client_port, server_ip, server_port, socket) = raw;
     let transport = match *protocol {
         TCP => Transport::Tcp,
         UDP => Transport::Udp,
-        _ => return Err(PyValueError::new_err("a transport is 6 (TCP) or 17 (UDP)")),
+        TLS => Transport::Tls,
+        DTLS => Transport::Dtls,
+        _ => return Err(PyValueError::new_err("no such transport")),
     };
     Ok(FiveTuple {
         transport,
@@ -58,6 +64,8 @@ pub(crate) fn raw_five_tuple<'py>(py: Python<'py>, five_tuple: &FiveTuple) -> Ra
     let protocol = match five_tuple.transport {
         Transport::Tcp => TCP,
         Transport::Udp => UDP,
+        Transport::Tls => TLS,
+        Transport::Dtls => DTLS,
     };
     let (client, server) = (five_tuple.client, five_tuple.server);
     (

@@ -125,7 +125,7 @@ impl Forwarder {
 
     /// How the client of a 5-tuple is reached.
     pub(crate) fn client(&self, five_tuple: &FiveTuple) -> Option<Client> {
-        if five_tuple.transport == Transport::Tcp {
+        if five_tuple.transport.is_stream() {
             return Some(Client::Stream(five_tuple.socket));
         }
         let mut listeners = self.listeners.iter();
@@ -204,7 +204,7 @@ impl Forwarder {
     }
 
     fn ask(&mut self, five_tuple: &FiveTuple, request: &[u8]) -> Taken {
-        let is_stream = five_tuple.transport == Transport::Tcp;
+        let is_stream = five_tuple.transport.is_stream();
         let asked = self.shared.queue.offer(is_stream, || Event::Request {
             five_tuple: *five_tuple,
             message: request.to_vec(),

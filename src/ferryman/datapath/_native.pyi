@@ -9,7 +9,7 @@ from typing import Any, TypeAlias, final
 
 __all__ = ["Datapath", "Table"]
 
-# Transport protocol number (17 or 6), client IP and port, server IP and port, socket.
+# Transport (UDP 17, TCP 6, TLS 0x106, DTLS 0x111), client IP and port, server IP and port, socket.
 _RawFiveTuple: TypeAlias = tuple[int, bytes, int, bytes, int, int]
 
 # First item says which:
@@ -25,7 +25,7 @@ _RawCommand: TypeAlias = tuple[Any, ...]
 # (0, _RawFiveTuple, message)     a request for the engine
 # (1, allocation, sent packets, sent bytes, received packets, received bytes, dropped packets)
 #                                an allocation is closed, and its relay socket
-# (2, _RawFiveTuple)              a TCP connection ended that had asked something
+# (2, _RawFiveTuple)              a connection (any but UDP) ended that had asked something
 # (3, text)                      something that the operator should know
 _RawEvent: TypeAlias = tuple[Any, ...]
 

@@ -40,7 +40,7 @@ class Closed(NamedTuple):
 
 
 class Disconnected(NamedTuple):
-    """A client's TCP connection is gone."""
+    """A client's connection (any but UDP) is gone."""
 
     five_tuple: FiveTuple
 

@@ -109,8 +109,8 @@ class _Allocation:
         try:
             if number is None:
                 return _data_indication(peer, payload)
-            over_tcp = self.five_tuple[0] == Transport.TCP
-            return encode_channel_data(number, payload, padded=over_tcp)
+            in_stream = Transport(self.five_tuple[0]).is_stream
+            return encode_channel_data(number, payload, padded=in_stream)
         except ValueError:  # longer than 16 bits can tell
             raise _Drop("too_long") from None
 
@@ -174,7 +174,7 @@ class FakeTable:
         )
 
     def from_client(self, five_tuple: RawFiveTuple, packet: bytes, now: int) -> Verdict:
-        """What is to be done with a packet (over TCP: one frame) that a client sent."""
+        """What is to be done with a packet (in a stream: one frame) that a client sent."""
         try:
             if not packet or packet[0] >= 0x80:
                 raise Unusable("not_turn")

@@ -10,7 +10,6 @@ from collections.abc import Callable
 
 from ferryman.engine import allocate, channel_bind, create_permission, refresh
 from ferryman.engine.changes import Reply
-from ferryman.engine.five_tuple import Transport
 from ferryman.engine.journal import RefusedRequest
 from ferryman.engine.proof import Proved
 from ferryman.engine.refusals import Refusal, Refused, unknown_attributes
@@ -54,7 +53,7 @@ def decide(
     exchange = Exchange(request, proved.credential, lease, outcome, now)
     reply = _answer(state, exchange, proved.key)
     outcome.changes.append(reply)
-    if request.five_tuple.transport is Transport.UDP:
+    if not request.five_tuple.transport.is_stream:
         state.answered.remember(request.five_tuple, request.packet, reply.message, now=now)
     return outcome
 

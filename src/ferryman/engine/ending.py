@@ -33,7 +33,7 @@ def expire(state: State, *, now: int) -> Outcome:
 
 
 def disconnected(state: State, five_tuple: FiveTuple, *, now: int) -> Outcome:
-    """The client's TCP connection is gone, and its allocation with it (RFC 8656 §3.1)."""
+    """The client's connection is gone, and its allocation with it (RFC 8656 §3.1)."""
     outcome = Outcome()
     allocation = state.allocations.of(five_tuple, now=now)
     if allocation is not None:

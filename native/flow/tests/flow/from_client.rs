@@ -199,8 +199,9 @@ fn channel_data_needs_no_permission() {
 
 #[test]
 fn every_part_of_the_five_tuple_tells_clients_apart() {
-    let mut strangers = [alice(); 5];
+    let mut strangers = [alice(); 6];
     strangers[0].transport = ferryman_flow::Transport::Tcp;
+    strangers[5].transport = ferryman_flow::Transport::Dtls;
     strangers[1].client.set_port(9);
     strangers[2].client.set_ip(ip("192.0.2.201"));
     strangers[3].server = address("203.0.113.2:3478");

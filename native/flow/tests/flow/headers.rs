@@ -21,15 +21,21 @@ fn framed(framing: Framing, transport: Transport, peer: SocketAddr, payload: &[u
 }
 
 #[test]
-fn channel_data_is_padded_over_tcp_and_not_over_udp() {
+fn channel_data_is_padded_in_streams_and_not_in_datagrams() {
     let framing = Framing::Channel(0x4abc);
     for (length, padding) in [(0, 0), (1, 3), (2, 2), (3, 1), (4, 0), (5, 3)] {
         let payload = vec![0xAA; length];
         let expected = channel_data(0x4abc, &payload);
-        let udp = framed(framing, Transport::Udp, address(PEER), &payload);
-        assert_eq!(udp, expected, "RFC 8656 §12.5");
-        let tcp = framed(framing, Transport::Tcp, address(PEER), &payload);
-        assert_eq!(tcp, [expected, vec![0; padding]].concat(), "RFC 8656 §12.5");
+        let in_stream = [expected.clone(), vec![0; padding]].concat();
+        for (transport, expected) in [
+            (Transport::Udp, &expected),
+            (Transport::Dtls, &expected),
+            (Transport::Tcp, &in_stream),
+            (Transport::Tls, &in_stream),
+        ] {
+            let message = framed(framing, transport, address(PEER), &payload);
+            assert_eq!(message, *expected, "RFC 8656 §12.5: {transport:?}");
+        }
     }
 }
 
