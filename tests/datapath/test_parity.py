@@ -34,6 +34,7 @@ clients = st.sampled_from(CLIENTS)
 peers = st.sampled_from(PEERS[:2]) | st.sampled_from(PEERS)
 numbers = st.sampled_from(NUMBERS)
 indices = st.integers(0, 7)
+families = st.sampled_from([1, 2])
 
 
 class TableParity(RuleBasedStateMachine):
@@ -52,7 +53,9 @@ class TableParity(RuleBasedStateMachine):
         self.twins = Twins(fingerprint=fingerprint)
         for client, port in zip(CLIENTS, PORTS, strict=False):
             allocation = self._open(client, port, False, 300)
-            for ip in (PEERS[0].ip, OUTSIDE):
+            v6 = (OUTSIDE_V6, port, OUTSIDE_V6, port)
+            self.twins.apply(6, allocation, *v6, self.now + 100 * allocation)
+            for ip in (PEERS[0].ip, OUTSIDE, PEERS[4].ip, OUTSIDE_V6):
                 self.twins.apply(4, allocation, ip, ip == OUTSIDE, self.now + 20)
             self.twins.apply(5, allocation, NUMBERS[0], *PEERS[0], False, self.now + 10)
 
@@ -79,6 +82,28 @@ class TableParity(RuleBasedStateMachine):
     def open(self, client: RawFiveTuple, port: int, v6: bool, lifetime: int) -> None:
         if len(self.opened) < 6:
             self._open(client, port, v6, lifetime)
+
+    @rule(
+        index=indices,
+        port=st.sampled_from(PORTS),
+        v6=booleans,
+        lifetime=st.sampled_from([1, 5, 300]),
+    )
+    def add_relayed(self, index: int, port: int, v6: bool, lifetime: int) -> None:
+        """A second relayed address, or one of a family that is there already."""
+        bound, advertised = (OUTSIDE_V6, OUTSIDE_V6) if v6 else (INSIDE, OUTSIDE)
+        allocation, expires_at = self._pick(index), self.now + lifetime
+        self.twins.apply(6, allocation, bound, port, advertised, port, expires_at)
+        ip = PEERS[4].ip if v6 else PEERS[0].ip
+        self.twins.apply(4, allocation, ip, False, self.now + 20)
+
+    @rule(index=indices, family=families, lifetime=st.sampled_from([0, 1, 5, 300]))
+    def extend_relayed(self, index: int, family: int, lifetime: int) -> None:
+        self.twins.apply(12, self._pick(index), family, self.now + lifetime)
+
+    @rule(index=indices, family=families)
+    def close_relayed(self, index: int, family: int) -> None:
+        self.twins.apply(13, self._pick(index), family)
 
     @rule(index=indices, client=clients)
     def open_again(self, index: int, client: RawFiveTuple) -> None:

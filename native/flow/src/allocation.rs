@@ -1,4 +1,4 @@
-//! One allocation as the packet path sees it (RFC 8656 §3.2): whose it is, where it relays, until
+//! One allocation as the packet path sees it (RFC 8656 §6): whose it is, where it relays, until
 //! when, and what is permitted.
 
 use std::net::{IpAddr, SocketAddr};
@@ -6,70 +6,129 @@ use std::net::{IpAddr, SocketAddr};
 use crate::channel::{Channel, Channels};
 use crate::header;
 use crate::permission::{Permission, Permissions};
-use crate::{FiveTuple, Framing, Reason, Usage};
+use crate::{Family, FiveTuple, Framing, Reason, Usage};
+
+/// A relayed address of an allocation; it has one of a family at most.
+#[derive(Debug)]
+pub(crate) struct Relayed {
+    pub(crate) bound: SocketAddr,
+    pub(crate) advertised: SocketAddr,
+    pub(crate) expires_at: u64,
+    permissions: Permissions,
+}
+
+impl Relayed {
+    pub(crate) fn new(bound: SocketAddr, advertised: SocketAddr, expires_at: u64) -> Self {
+        Self {
+            bound,
+            advertised,
+            expires_at,
+            permissions: Permissions::default(),
+        }
+    }
+
+    fn is_live(&self, now: u64) -> bool {
+        self.expires_at > now
+    }
+}
 
 #[derive(Debug)]
 pub(crate) struct Allocation {
     pub(crate) number: u64,
     pub(crate) five_tuple: FiveTuple,
-    pub(crate) bound: SocketAddr,
-    pub(crate) advertised: SocketAddr,
-    pub(crate) expires_at: u64,
     pub(crate) usage: Usage,
-    permissions: Permissions,
+    relayed: [Option<Relayed>; 2],
     channels: Channels,
 }
 
 impl Allocation {
-    pub(crate) fn new(
-        number: u64,
-        five_tuple: FiveTuple,
-        bound: SocketAddr,
-        advertised: SocketAddr,
-        expires_at: u64,
-    ) -> Self {
-        Self {
+    pub(crate) fn new(number: u64, five_tuple: FiveTuple, relayed: Relayed) -> Self {
+        let mut allocation = Self {
             number,
             five_tuple,
-            bound,
-            advertised,
-            expires_at,
             usage: Usage::default(),
-            permissions: Permissions::default(),
+            relayed: [None, None],
             channels: Channels::default(),
+        };
+        allocation.add(relayed);
+        allocation
+    }
+
+    /// Whether it has a relayed address of this family, live or not.
+    pub(crate) fn has(&self, family: Family) -> bool {
+        self.relayed[family.index()].is_some()
+    }
+
+    /// Gives the allocation a relayed address in place of any that it has of that family.
+    pub(crate) fn add(&mut self, relayed: Relayed) {
+        let family = Family::of(relayed.bound.ip());
+        self.relayed[family.index()] = Some(relayed);
+    }
+
+    /// Takes a relayed address away, with its permissions and channels and no others
+    /// (RFC 8656 §8.1).
+    pub(crate) fn remove(&mut self, family: Family) -> Option<Relayed> {
+        let relayed = self.relayed[family.index()].take()?;
+        self.channels.forget(family);
+        Some(relayed)
+    }
+
+    /// All relayed addresses, live or not.
+    pub(crate) fn all_relayed(&self) -> impl Iterator<Item = &Relayed> {
+        self.relayed.iter().flatten()
+    }
+
+    /// Moves the end of one relayed address, or of all.
+    pub(crate) fn extend(&mut self, family: Option<Family>, expires_at: u64) {
+        for each in Family::ALL {
+            if family.is_none_or(|family| family == each) {
+                if let Some(relayed) = &mut self.relayed[each.index()] {
+                    relayed.expires_at = expires_at;
+                }
+            }
         }
     }
 
+    /// Whether any of its relayed addresses is live.
     pub(crate) fn is_live(&self, now: u64) -> bool {
-        self.expires_at > now
+        self.all_relayed().any(|relayed| relayed.is_live(now))
+    }
+
+    /// The relayed address of this family, if it is live.
+    #[inline]
+    pub(crate) fn live_relayed(&self, family: Family, now: u64) -> Option<&Relayed> {
+        let relayed = self.relayed[family.index()].as_ref();
+        relayed.filter(|relayed| relayed.is_live(now))
     }
 
     pub(crate) fn permit(&mut self, ip: IpAddr, permission: Permission, clock: u64) {
-        if self.is_of_family(ip) {
-            self.permissions.insert(ip, permission, clock);
+        if let Some(relayed) = &mut self.relayed[Family::of(ip).index()] {
+            relayed.permissions.insert(ip, permission, clock);
         }
     }
 
     pub(crate) fn bind(&mut self, channel: Channel, clock: u64) {
-        if self.is_of_family(channel.peer.ip()) {
+        if self.relayed[Family::of(channel.peer.ip()).index()].is_some() {
             self.channels.bind(channel, clock);
         }
     }
 
     /// The channel with this number (RFC 8656 §12.6).
     pub(crate) fn channel(&self, number: u16, now: u64) -> Result<Channel, Reason> {
-        self.channels.standing(number, now).ok_or(Reason::NoChannel)
+        let channel = self.channels.standing(number, now);
+        let channel = channel.ok_or(Reason::NoChannel)?;
+        self.toward(channel.peer, Reason::WrongFamily, now)?;
+        Ok(channel)
     }
 
     /// The permission by which a Send indication reaches this peer (RFC 8656 §11.2).
     pub(crate) fn permission(&self, peer: SocketAddr, now: u64) -> Result<Permission, Reason> {
-        if !self.is_of_family(peer.ip()) {
-            return Err(Reason::WrongFamily);
-        }
+        let relayed = self.toward(peer, Reason::WrongFamily, now)?;
         if peer.port() == 0 {
             return Err(Reason::PortZero);
         }
-        self.permissions
+        relayed
+            .permissions
             .standing(peer.ip(), now)
             .ok_or(Reason::NoPermission)
     }
@@ -81,7 +140,8 @@ impl Allocation {
         length: usize,
         now: u64,
     ) -> Result<Framing, Reason> {
-        if !self.is_of_family(peer.ip()) || self.permissions.standing(peer.ip(), now).is_none() {
+        let relayed = self.toward(peer, Reason::NoPermission, now)?;
+        if relayed.permissions.standing(peer.ip(), now).is_none() {
             return Err(Reason::NoPermission);
         }
         let number = self.channels.number_of(peer, now);
@@ -90,7 +150,14 @@ impl Allocation {
         Ok(framing)
     }
 
-    fn is_of_family(&self, ip: IpAddr) -> bool {
-        ip.is_ipv4() == self.bound.is_ipv4()
+    /// The relayed address that this peer is reached from; `absent` when it has no such family.
+    fn toward(&self, peer: SocketAddr, absent: Reason, now: u64) -> Result<&Relayed, Reason> {
+        let relayed = self.relayed[Family::of(peer.ip()).index()].as_ref();
+        let relayed = relayed.ok_or(absent)?;
+        if relayed.is_live(now) {
+            Ok(relayed)
+        } else {
+            Err(Reason::NoAllocation)
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use crate::{FiveTuple, Slot};
+use crate::{Family, FiveTuple, Slot};
 
 /// One change to the table. Applied in the order in which the engine made them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,7 +20,35 @@ pub enum Change {
         /// The instant from which the allocation is dead, ns.
         expires_at: u64,
     },
-    /// Move the end of an allocation, either way.
+    /// Give an allocation a second relayed address, of the other family (RFC 8656 §7.2); ignored
+    /// when it has one of that family.
+    AddRelayed {
+        /// Which one.
+        allocation: u64,
+        /// The address of the relay socket.
+        bound: SocketAddr,
+        /// `bound`, or the external address that stands for it.
+        advertised: SocketAddr,
+        /// The instant from which the relayed address is dead, ns.
+        expires_at: u64,
+    },
+    /// Move the end of one relayed address, either way (RFC 8656 §8.2).
+    ExtendRelayed {
+        /// Which one.
+        allocation: u64,
+        /// The relayed address's family.
+        family: Family,
+        /// The instant from which the relayed address is dead, ns.
+        expires_at: u64,
+    },
+    /// Forget one relayed address with its permissions and channels; the allocation stays.
+    CloseRelayed {
+        /// Which one.
+        allocation: u64,
+        /// The relayed address's family.
+        family: Family,
+    },
+    /// Move the end of an allocation, all of its relayed addresses, either way.
     Extend {
         /// Which one.
         allocation: u64,
@@ -36,7 +64,7 @@ pub enum Change {
     Permit {
         /// Whose permission it is.
         allocation: u64,
-        /// The peer's IP; ignored unless of the relayed address's family.
+        /// The peer's IP; ignored unless of a relayed address's family.
         peer_ip: IpAddr,
         /// The IP is the server's own: only live relayed addresses on it may be reached.
         relayed_only: bool,
@@ -50,7 +78,7 @@ pub enum Change {
         allocation: u64,
         /// The channel number.
         number: u16,
-        /// The peer; ignored unless of the relayed address's family.
+        /// The peer; ignored unless of a relayed address's family.
         peer: SocketAddr,
         /// As in `Permit`.
         relayed_only: bool,
@@ -64,6 +92,10 @@ pub enum Change {
 pub enum Applied {
     /// The allocation lives in this slot until `Closed` names it.
     Opened(Slot),
+    /// The allocation in this slot relays from one more address.
+    Added(Slot),
+    /// The allocation in this slot has lost a relayed address.
+    Removed(Slot),
     /// The allocation is gone; its slot may be given to another from now on.
     Closed {
         /// Where it lived.
@@ -75,7 +107,8 @@ pub enum Applied {
     },
     /// Nothing that the caller has to follow.
     Done,
-    /// No such allocation (or, for `Open`, one of that number is there already): ignored.
+    /// No such allocation or relayed address (or, for `Open` and `AddRelayed`, it is there
+    /// already): ignored.
     Unknown,
 }
 

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 
 use crate::endpoint::Endpoint;
 use crate::sweep::Sweep;
+use crate::Family;
 
 /// A channel binding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,12 +50,17 @@ impl Channels {
             .filter(|channel| channel.expires_at > now)
     }
 
-    /// The number bound to exactly this peer (of the allocation's family) at `now`.
+    /// The number bound to exactly this peer at `now`.
     #[inline]
     pub(crate) fn number_of(&self, peer: SocketAddr, now: u64) -> Option<u16> {
         let at = self.peer_position(peer.into()).ok()?;
         self.standing(self.by_peer[at].1, now)
             .map(|channel| channel.number)
+    }
+
+    /// Unbinds every peer of a family.
+    pub(crate) fn forget(&mut self, family: Family) {
+        self.retain(|channel| Family::of(channel.peer.ip()) != family);
     }
 
     fn bound(&self, number: u16) -> Option<Channel> {

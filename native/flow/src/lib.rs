@@ -15,6 +15,7 @@ mod allocation;
 mod change;
 mod channel;
 mod endpoint;
+mod family;
 mod five_tuple;
 mod header;
 mod permission;
@@ -28,6 +29,7 @@ mod table;
 mod verdict;
 
 pub use change::{Applied, Change, Usage};
+pub use family::Family;
 pub use five_tuple::{FiveTuple, Transport};
 pub use header::{write_header, TransactionIds, HEADROOM, TAILROOM};
 pub use reason::Reason;

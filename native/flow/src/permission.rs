@@ -1,4 +1,4 @@
-//! The permissions of one allocation (RFC 8656 §9): peer IPs, whatever their port.
+//! The permissions of one relayed address (RFC 8656 §9): peer IPs, whatever their port.
 //!
 //! How many a client may install is the engine's to limit.
 
@@ -14,7 +14,7 @@ pub(crate) struct Permission {
     pub(crate) expires_at: u64,
 }
 
-/// The permissions of one allocation, all of one family, sorted by IP: there are few of them, and
+/// The permissions of one relayed address, all of its family, sorted by IP: there are few of them, and
 /// a client can choose no IPs that make the search longer.
 #[derive(Debug, Default)]
 pub(crate) struct Permissions {
@@ -38,7 +38,7 @@ impl Permissions {
         }
     }
 
-    /// The permission for an IP of the allocation's family, if it stands at `now`.
+    /// The permission for an IP of the relayed address's family, if it stands at `now`.
     #[inline]
     pub(crate) fn standing(&self, ip: IpAddr, now: u64) -> Option<Permission> {
         let (_, permission) = self.rows[self.position(ip_number(ip)).ok()?];

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use hashbrown::HashMap;
 
+use crate::allocation::Relayed;
 use crate::endpoint::Endpoint;
 use crate::Slot;
 
@@ -16,14 +17,18 @@ pub(crate) struct RelayedAddresses {
 }
 
 impl RelayedAddresses {
-    pub(crate) fn insert(&mut self, address: SocketAddr, slot: Slot) {
-        self.slots.insert(address.into(), slot);
+    /// Both names of a relayed address lead to the slot from now on.
+    pub(crate) fn claim(&mut self, relayed: &Relayed, slot: Slot) {
+        self.slots.insert(relayed.bound.into(), slot);
+        self.slots.insert(relayed.advertised.into(), slot);
     }
 
-    /// Takes an address away from a slot that still holds it.
-    pub(crate) fn remove(&mut self, address: SocketAddr, slot: Slot) {
-        if self.slots.get(&Endpoint::from(address)) == Some(&slot) {
-            self.slots.remove(&Endpoint::from(address));
+    /// Takes both names away from a slot that still holds them.
+    pub(crate) fn release(&mut self, relayed: &Relayed, slot: Slot) {
+        for address in [relayed.bound, relayed.advertised] {
+            if self.slots.get(&Endpoint::from(address)) == Some(&slot) {
+                self.slots.remove(&Endpoint::from(address));
+            }
         }
     }
 

@@ -6,14 +6,16 @@ use std::ops::Range;
 
 use hashbrown::HashMap;
 
-use crate::allocation::Allocation;
+use crate::allocation::{Allocation, Relayed};
 use crate::channel::Channel;
 use crate::permission::Permission;
 use crate::relayed::RelayedAddresses;
 use crate::send;
 use crate::slots::{Slot, Slots};
 use crate::stun::{self, Class};
-use crate::{Applied, Change, FiveTuple, FromClient, FromPeer, Reason, Usage, REQUEST_LIMIT};
+use crate::{
+    Applied, Change, Family, FiveTuple, FromClient, FromPeer, Reason, Usage, REQUEST_LIMIT,
+};
 
 /// UDP may carry padding behind ChannelData (RFC 8656 §12.5).
 const LONGEST_PADDING: usize = 3;
@@ -45,14 +47,30 @@ impl Table {
                 advertised,
                 expires_at,
             } => self.open(Allocation::new(
-                allocation, five_tuple, bound, advertised, expires_at,
+                allocation,
+                five_tuple,
+                Relayed::new(bound, advertised, expires_at),
             )),
+            Change::AddRelayed {
+                allocation,
+                bound,
+                advertised,
+                expires_at,
+            } => self.add_relayed(allocation, Relayed::new(bound, advertised, expires_at)),
+            Change::CloseRelayed { allocation, family } => self.close_relayed(allocation, family),
             Change::Close { allocation } => self.close(allocation),
             Change::Extend {
                 allocation,
                 expires_at,
             } => self.change(allocation, |allocation, _| {
-                allocation.expires_at = expires_at
+                allocation.extend(None, expires_at)
+            }),
+            Change::ExtendRelayed {
+                allocation,
+                family,
+                expires_at,
+            } => self.change(allocation, |allocation, _| {
+                allocation.extend(Some(family), expires_at)
             }),
             Change::Permit {
                 allocation,
@@ -93,14 +111,43 @@ impl Table {
         if self.by_number.contains_key(&number) {
             return Applied::Unknown;
         }
-        let (bound, advertised) = (allocation.bound, allocation.advertised);
         let five_tuple = allocation.five_tuple;
         let slot = self.slots.insert(allocation);
         self.by_number.insert(number, slot);
         self.by_client.insert(five_tuple, slot);
-        self.relayed.insert(bound, slot);
-        self.relayed.insert(advertised, slot);
+        for relayed in self.slots.get(slot).iter().flat_map(|it| it.all_relayed()) {
+            self.relayed.claim(relayed, slot);
+        }
         Applied::Opened(slot)
+    }
+
+    fn add_relayed(&mut self, number: u64, relayed: Relayed) -> Applied {
+        let family = Family::of(relayed.bound.ip());
+        let Some(slot) = self.slot_of(number) else {
+            return Applied::Unknown;
+        };
+        match self.slots.get_mut(slot) {
+            Some(allocation) if !allocation.has(family) => {
+                self.relayed.claim(&relayed, slot);
+                allocation.add(relayed);
+                Applied::Added(slot)
+            }
+            _ => Applied::Unknown,
+        }
+    }
+
+    fn close_relayed(&mut self, number: u64, family: Family) -> Applied {
+        let Some(slot) = self.slot_of(number) else {
+            return Applied::Unknown;
+        };
+        let allocation = self.slots.get_mut(slot);
+        match allocation.and_then(|allocation| allocation.remove(family)) {
+            Some(relayed) => {
+                self.relayed.release(&relayed, slot);
+                Applied::Removed(slot)
+            }
+            None => Applied::Unknown,
+        }
     }
 
     fn close(&mut self, number: u64) -> Applied {
@@ -114,8 +161,9 @@ impl Table {
         if self.by_client.get(&five_tuple) == Some(&slot) {
             self.by_client.remove(&five_tuple);
         }
-        self.relayed.remove(allocation.bound, slot);
-        self.relayed.remove(allocation.advertised, slot);
+        for relayed in allocation.all_relayed() {
+            self.relayed.release(relayed, slot);
+        }
         Applied::Closed {
             slot,
             usage: allocation.usage,
@@ -213,8 +261,10 @@ impl Table {
         payload: Range<usize>,
         now: u64,
     ) -> Result<FromClient, Reason> {
-        let verdict = match self.relayed.find(peer).filter(|to| self.is_live(*to, now)) {
-            Some(to) => self.hand_over(slot, to, payload.clone(), now)?,
+        let family = Family::of(peer.ip());
+        let target = self.relayed.find(peer);
+        let verdict = match target.filter(|to| self.relays(*to, family, now)) {
+            Some(to) => self.hand_over(slot, to, family, payload.clone(), now)?,
             None if relayed_only => return Err(Reason::OwnAddress),
             None => FromClient::ToPeer {
                 slot,
@@ -233,10 +283,13 @@ impl Table {
         &mut self,
         from: Slot,
         to: Slot,
+        family: Family,
         payload: Range<usize>,
         now: u64,
     ) -> Result<FromClient, Reason> {
-        let source = self.slots.get(from).ok_or(Reason::NoAllocation)?.advertised;
+        let sender = self.slots.get(from).ok_or(Reason::NoAllocation)?;
+        let relayed = sender.live_relayed(family, now);
+        let source = relayed.ok_or(Reason::NoAllocation)?.advertised;
         let target = self.slots.get_mut(to).ok_or(Reason::NoAllocation)?;
         let framing = target.framing(source, payload.len(), now)?;
         target.usage.count_received(payload.len());
@@ -249,18 +302,13 @@ impl Table {
     }
 
     /// What is to be done with a packet of `length` payload bytes that came from `peer` to the
-    /// relay socket of `slot`.
+    /// relay socket of `slot` and of the peer's family.
     pub fn from_peer(&mut self, slot: Slot, peer: SocketAddr, length: usize, now: u64) -> FromPeer {
         self.clock = self.clock.max(now);
         let Some(allocation) = self.slots.get_mut(slot) else {
             return FromPeer::Drop(Reason::NoAllocation);
         };
-        let framing = if allocation.is_live(now) {
-            allocation.framing(peer, length, now)
-        } else {
-            Err(Reason::NoAllocation)
-        };
-        match framing {
+        match allocation.framing(peer, length, now) {
             Ok(framing) => {
                 allocation.usage.count_received(length);
                 FromPeer::ToClient { framing }
@@ -272,10 +320,10 @@ impl Table {
         }
     }
 
-    fn is_live(&self, slot: Slot, now: u64) -> bool {
+    fn relays(&self, slot: Slot, family: Family, now: u64) -> bool {
         self.slots
             .get(slot)
-            .is_some_and(|allocation| allocation.is_live(now))
+            .is_some_and(|allocation| allocation.live_relayed(family, now).is_some())
     }
 
     /// The slot of an allocation.

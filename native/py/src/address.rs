@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use ferryman_flow::{FiveTuple, Transport};
+use ferryman_flow::{Family, FiveTuple, Transport};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
@@ -38,6 +38,23 @@ pub(crate) fn ip_bytes(py: Python<'_>, ip: IpAddr) -> Bound<'_, PyBytes> {
     match ip {
         IpAddr::V4(ip) => PyBytes::new(py, &ip.octets()),
         IpAddr::V6(ip) => PyBytes::new(py, &ip.octets()),
+    }
+}
+
+/// A family as STUN numbers it (RFC 8489 §14.1); ValueError for any other number.
+pub(crate) fn family_of(number: u8) -> PyResult<Family> {
+    match number {
+        1 => Ok(Family::V4),
+        2 => Ok(Family::V6),
+        _ => Err(PyValueError::new_err("a family is 1 (IPv4) or 2 (IPv6)")),
+    }
+}
+
+/// The number of a family.
+pub(crate) fn raw_family(family: Family) -> u8 {
+    match family {
+        Family::V4 => 1,
+        Family::V6 => 2,
     }
 }
 

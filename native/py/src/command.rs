@@ -5,7 +5,7 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple};
 
-use crate::address::{address_of, five_tuple_of, ip_of, RawFiveTuple};
+use crate::address::{address_of, family_of, five_tuple_of, ip_of, RawFiveTuple};
 
 type Octets<'py> = Bound<'py, PyBytes>;
 
@@ -32,6 +32,9 @@ impl Command {
             3 => close(raw).map(Command::Change),
             4 => permit(raw).map(Command::Change),
             5 => bind_channel(raw).map(Command::Change),
+            6 => add_relayed(raw).map(Command::Change),
+            12 => extend_relayed(raw).map(Command::Change),
+            13 => close_relayed(raw).map(Command::Change),
             _ => Err(PyValueError::new_err("no such command")),
         }
     }
@@ -101,5 +104,33 @@ fn bind_channel(raw: &Bound<'_, PyTuple>) -> PyResult<Change> {
         peer: address_of(ip.as_bytes(), port)?,
         relayed_only,
         expires_at,
+    })
+}
+
+fn add_relayed(raw: &Bound<'_, PyTuple>) -> PyResult<Change> {
+    type Added<'py> = (u8, u64, Octets<'py>, u16, Octets<'py>, u16, u64);
+    let (_, allocation, bound_ip, bound_port, ip, port, expires_at): Added<'_> = raw.extract()?;
+    Ok(Change::AddRelayed {
+        allocation,
+        bound: address_of(bound_ip.as_bytes(), bound_port)?,
+        advertised: address_of(ip.as_bytes(), port)?,
+        expires_at,
+    })
+}
+
+fn extend_relayed(raw: &Bound<'_, PyTuple>) -> PyResult<Change> {
+    let (_, allocation, family, expires_at): (u8, u64, u8, u64) = raw.extract()?;
+    Ok(Change::ExtendRelayed {
+        allocation,
+        family: family_of(family)?,
+        expires_at,
+    })
+}
+
+fn close_relayed(raw: &Bound<'_, PyTuple>) -> PyResult<Change> {
+    let (_, allocation, family): (u8, u64, u8) = raw.extract()?;
+    Ok(Change::CloseRelayed {
+        allocation,
+        family: family_of(family)?,
     })
 }

@@ -8,7 +8,7 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple};
 
-use crate::address::{address_of, raw_five_tuple};
+use crate::address::{address_of, raw_family, raw_five_tuple};
 use crate::command;
 
 /// The native datapath; see the stub for what each method promises.
@@ -126,6 +126,9 @@ fn raw_event(py: Python<'_>, event: Event) -> PyResult<Bound<'_, PyTuple>> {
             .into_pyobject(py),
         Event::Disconnected { five_tuple } => {
             (2, raw_five_tuple(py, &five_tuple)).into_pyobject(py)
+        }
+        Event::RelayedClosed { allocation, family } => {
+            (8, allocation, raw_family(family)).into_pyobject(py)
         }
         Event::Notice { text } => (3, text).into_pyobject(py),
     }

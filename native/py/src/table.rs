@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 
 use ferryman_flow::{
-    binding, write_header, Applied, Change, FiveTuple, Framing, FromClient, FromPeer, Reason, Slot,
-    TransactionIds, HEADROOM, TAILROOM,
+    binding, write_header, Applied, Change, Family, FiveTuple, Framing, FromClient, FromPeer,
+    Reason, Slot, TransactionIds, HEADROOM, TAILROOM,
 };
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple};
@@ -23,7 +23,7 @@ type Closed = (u64, u64, u64, u64, u64);
 pub(crate) struct Table {
     table: ferryman_flow::Table,
     by_bound: HashMap<SocketAddr, Slot>,
-    bound: HashMap<Slot, SocketAddr>,
+    bound: HashMap<Slot, Vec<SocketAddr>>,
     transaction_ids: TransactionIds,
     fingerprint: bool,
 }
@@ -116,13 +116,18 @@ impl Table {
 impl Table {
     fn change(&mut self, change: Change) -> Option<Closed> {
         match (self.table.apply(change), change) {
-            (Applied::Opened(slot), Change::Open { bound, .. }) => {
+            (Applied::Opened(slot), Change::Open { bound, .. })
+            | (Applied::Added(slot), Change::AddRelayed { bound, .. }) => {
                 self.by_bound.insert(bound, slot);
-                self.bound.insert(slot, bound);
+                self.bound.entry(slot).or_default().push(bound);
+                None
+            }
+            (Applied::Removed(slot), Change::CloseRelayed { family, .. }) => {
+                self.unbind(slot, |bound| Family::of(bound.ip()) == family);
                 None
             }
             (Applied::Closed { slot, usage, .. }, _) => {
-                self.unbind(slot);
+                self.unbind(slot, |_| true);
                 Some((
                     usage.sent_packets,
                     usage.sent_bytes,
@@ -135,11 +140,16 @@ impl Table {
         }
     }
 
-    fn unbind(&mut self, slot: Slot) {
-        if let Some(bound) = self.bound.remove(&slot) {
+    fn unbind(&mut self, slot: Slot, goes: impl Fn(&SocketAddr) -> bool) {
+        let held = self.bound.remove(&slot).unwrap_or_default();
+        let (gone, kept): (Vec<_>, Vec<_>) = held.into_iter().partition(goes);
+        for bound in gone {
             if self.by_bound.get(&bound) == Some(&slot) {
                 self.by_bound.remove(&bound);
             }
+        }
+        if !kept.is_empty() {
+            self.bound.insert(slot, kept);
         }
     }
 

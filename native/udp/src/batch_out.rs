@@ -9,6 +9,7 @@ use std::os::fd::BorrowedFd;
 use ferryman_flow::HEADROOM;
 
 use crate::post::{Post, Sent};
+use crate::relay::RelayPlace;
 use crate::slots::{Piece, Slots};
 
 /// Which socket a datagram leaves through; datagrams of one socket keep their order.
@@ -16,8 +17,8 @@ use crate::slots::{Piece, Slots};
 pub(crate) enum Via {
     /// A listener, by its place.
     Listener(u32),
-    /// A relay socket, by its slot in the table.
-    Relay(u32),
+    /// A relay socket.
+    Relay(RelayPlace),
 }
 
 /// Where a datagram goes.

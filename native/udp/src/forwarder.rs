@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
 use ferryman_flow::{
-    binding, write_header, FiveTuple, Framing, FromClient, FromPeer, Reason, Slot, Table,
+    binding, write_header, Family, FiveTuple, Framing, FromClient, FromPeer, Reason, Slot, Table,
     TransactionIds, Transport, HEADROOM, TAILROOM,
 };
 
@@ -17,7 +17,7 @@ use crate::counters::Counter;
 use crate::datapath::Shared;
 use crate::listener::Listener;
 use crate::queue::Event;
-use crate::relay::{Client, Relay};
+use crate::relay::{Client, Relay, RelayPlace};
 use crate::slots::{Arrival, Piece, Slots};
 
 /// What became of a client's packet, as far as a stream must know.
@@ -91,7 +91,7 @@ impl Forwarder {
                 peer,
                 payload,
             } => {
-                let via = Via::Relay(slot.index() as u32);
+                let via = Via::Relay(RelayPlace::new(slot, Family::of(peer.ip())));
                 let route = Route {
                     via,
                     to: peer,
@@ -224,6 +224,9 @@ fn socket<'s>(
 ) -> Option<BorrowedFd<'s>> {
     match via {
         Via::Listener(place) => listeners.get(place as usize).map(AsFd::as_fd),
-        Via::Relay(slot) => relays.get(slot as usize)?.as_ref().map(AsFd::as_fd),
+        Via::Relay(place) => {
+            let relay = relays.get(place.slot())?.as_ref()?;
+            relay.socket(place.family())
+        }
     }
 }

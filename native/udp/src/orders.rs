@@ -3,14 +3,15 @@
 use std::io;
 use std::net::SocketAddr;
 
-use ferryman_flow::{Applied, Change, FiveTuple, Usage};
+use ferryman_flow::{Applied, Change, Family, FiveTuple, Slot, Usage};
+use socket2::Socket;
 
 use crate::acceptor::Acceptor;
 use crate::inbox::{Command, Order};
 use crate::listener::Listener;
 use crate::poller::{Interest, Token};
 use crate::queue::Event;
-use crate::relay::{Client, Relay};
+use crate::relay::{Client, Relay, RelayPlace};
 use crate::worker::Worker;
 
 impl Worker {
@@ -50,16 +51,22 @@ impl Worker {
     }
 
     fn change(&mut self, change: Change) {
-        if let Change::Open {
-            five_tuple, bound, ..
-        } = change
-        {
-            return self.open(change, &five_tuple, bound);
+        match change {
+            Change::Open {
+                five_tuple, bound, ..
+            } => self.open(change, &five_tuple, bound),
+            Change::AddRelayed { bound, .. } => self.add_relayed(change, bound),
+            Change::CloseRelayed { allocation, family } => {
+                self.close_relayed(change, allocation, family);
+            }
+            Change::Close { allocation } => self.close_allocation(change, allocation),
+            _ => {
+                self.forwarder.table.apply(change);
+            }
         }
-        let Change::Close { allocation } = change else {
-            self.forwarder.table.apply(change);
-            return;
-        };
+    }
+
+    fn close_allocation(&mut self, change: Change, allocation: u64) {
         let mut told = Usage::default();
         if let Applied::Closed {
             slot,
@@ -81,25 +88,59 @@ impl Worker {
         let Some(client) = self.forwarder.client(five_tuple) else {
             return;
         };
-        let Some(socket) = self.forwarder.shared.parked.take(bound) else {
-            return self.tell(
-                "no socket was bound ahead for a relayed address",
-                &bound.to_string(),
-            );
+        let Some(socket) = self.parked(bound) else {
+            return;
         };
         let Applied::Opened(slot) = self.forwarder.table.apply(change) else {
             return;
         };
         let index = slot.index();
-        let watched = self
-            .poller
-            .add(&socket, Token::Relay(index as u32), Interest::READ);
         if self.forwarder.relays.len() <= index {
             self.forwarder.relays.resize_with(index + 1, || None);
         }
-        self.forwarder.relays[index] = Some(Relay::new(socket, slot, client));
+        self.forwarder.relays[index] = Some(Relay::new(slot, client));
         if let Client::Stream(number) = client {
             self.forwarder.connections.own(number);
+        }
+        self.watch(slot, bound, socket);
+    }
+
+    fn add_relayed(&mut self, change: Change, bound: SocketAddr) {
+        let Some(socket) = self.parked(bound) else {
+            return;
+        };
+        if let Applied::Added(slot) = self.forwarder.table.apply(change) {
+            self.watch(slot, bound, socket);
+        }
+    }
+
+    fn close_relayed(&mut self, change: Change, allocation: u64, family: Family) {
+        if let Applied::Removed(slot) = self.forwarder.table.apply(change) {
+            if let Some(Some(relay)) = self.forwarder.relays.get_mut(slot.index()) {
+                relay.set(family, None);
+            }
+        }
+        // Also of one that could not be opened: the engine waits for this.
+        let closed = Event::RelayedClosed { allocation, family };
+        self.forwarder.shared.queue.push(closed);
+    }
+
+    /// The socket that was bound ahead for a relayed address.
+    fn parked(&mut self, bound: SocketAddr) -> Option<Socket> {
+        let socket = self.forwarder.shared.parked.take(bound);
+        if socket.is_none() {
+            let what = "no socket was bound ahead for a relayed address";
+            self.tell(what, &bound.to_string());
+        }
+        socket
+    }
+
+    fn watch(&mut self, slot: Slot, bound: SocketAddr, socket: Socket) {
+        let family = Family::of(bound.ip());
+        let token = Token::Relay(RelayPlace::new(slot, family));
+        let watched = self.poller.add(&socket, token, Interest::READ);
+        if let Some(Some(relay)) = self.forwarder.relays.get_mut(slot.index()) {
+            relay.set(family, Some(socket));
         }
         self.tell_failure("a relay socket is deaf", watched);
     }

@@ -7,6 +7,7 @@ use rustix::buffer::spare_capacity;
 use rustix::event::epoll::{self, Event, EventData, EventFlags};
 
 use crate::clock;
+use crate::relay::RelayPlace;
 
 /// Who is ready. Places and slots may be reused, so that a token may be stale within one turn: it
 /// costs one read that finds nothing. Connection numbers are never reused.
@@ -15,7 +16,7 @@ pub(crate) enum Token {
     Inbox,
     Listener(u32),
     Acceptor(u32),
-    Relay(u32),
+    Relay(RelayPlace),
     Connection(u64),
 }
 
@@ -27,7 +28,7 @@ impl Token {
             Token::Inbox => (0, 0),
             Token::Listener(place) => (1, u64::from(place)),
             Token::Acceptor(place) => (2, u64::from(place)),
-            Token::Relay(slot) => (3, u64::from(slot)),
+            Token::Relay(place) => (3, u64::from(place.number())),
             Token::Connection(number) => (4, number),
         };
         EventData::new_u64(kind << KIND_SHIFT | value)
@@ -39,7 +40,7 @@ impl Token {
             0 => Token::Inbox,
             1 => Token::Listener(value as u32),
             2 => Token::Acceptor(value as u32),
-            3 => Token::Relay(value as u32),
+            3 => Token::Relay(RelayPlace::from_number(value as u32)),
             _ => Token::Connection(value),
         }
     }
@@ -164,7 +165,7 @@ mod tests {
             Token::Inbox,
             Token::Listener(3),
             Token::Acceptor(u32::MAX),
-            Token::Relay(u32::MAX),
+            Token::Relay(RelayPlace::from_number(u32::MAX)),
             Token::Connection((1 << KIND_SHIFT) - 1),
         ];
         for token in tokens {

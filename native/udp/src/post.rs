@@ -222,7 +222,7 @@ mod tests {
 
     fn joins(train: &Message, to: &str, source: Option<IpAddr>, length: usize) -> bool {
         let route = Route {
-            via: Via::Relay(0),
+            via: Via::Listener(0),
             to: address(to),
             source,
         };

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use ferryman_flow::{FiveTuple, Usage};
+use ferryman_flow::{Family, FiveTuple, Usage};
 
 use crate::bell::Bell;
 
@@ -26,6 +26,13 @@ pub enum Event {
         allocation: u64,
         /// What it carried.
         usage: Usage,
+    },
+    /// One relayed address of an allocation was closed, and its relay socket with it.
+    RelayedClosed {
+        /// Which allocation.
+        allocation: u64,
+        /// The relayed address's family.
+        family: Family,
     },
     /// A TCP connection ended that had asked something.
     Disconnected {

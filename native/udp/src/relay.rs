@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use ferryman_flow::Slot;
+use ferryman_flow::{Family, Slot};
 use socket2::Socket;
 
 use crate::batch_out::Route;
@@ -57,26 +57,57 @@ pub(crate) enum Client {
     Stream(u64),
 }
 
-/// The relay socket of an allocation.
+/// The relay sockets of an allocation, one of a family at most.
 pub(crate) struct Relay {
-    socket: Socket,
+    sockets: [Option<Socket>; 2],
     /// Where the allocation lives in the table.
     pub(crate) slot: Slot,
     pub(crate) client: Client,
 }
 
 impl Relay {
-    pub(crate) fn new(socket: Socket, slot: Slot, client: Client) -> Self {
+    pub(crate) fn new(slot: Slot, client: Client) -> Self {
         Self {
-            socket,
+            sockets: [None, None],
             slot,
             client,
         }
     }
+
+    /// Keeps the socket for a family, or closes the one that is there.
+    pub(crate) fn set(&mut self, family: Family, socket: Option<Socket>) {
+        self.sockets[family.index()] = socket;
+    }
+
+    /// The socket for a family.
+    pub(crate) fn socket(&self, family: Family) -> Option<BorrowedFd<'_>> {
+        self.sockets[family.index()].as_ref().map(AsFd::as_fd)
+    }
 }
 
-impl AsFd for Relay {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.socket.as_fd()
+/// Which relay socket: the slot of its allocation and its family, in one number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct RelayPlace(u32);
+
+impl RelayPlace {
+    pub(crate) fn new(slot: Slot, family: Family) -> Self {
+        Self((slot.index() * 2 + family.index()) as u32)
+    }
+
+    pub(crate) fn number(self) -> u32 {
+        self.0
+    }
+
+    pub(crate) fn from_number(number: u32) -> Self {
+        Self(number)
+    }
+
+    /// The index of the slot.
+    pub(crate) fn slot(self) -> usize {
+        (self.0 / 2) as usize
+    }
+
+    pub(crate) fn family(self) -> Family {
+        Family::ALL[(self.0 % 2) as usize]
     }
 }

@@ -20,6 +20,7 @@ use crate::notices::Notices;
 use crate::options::kernel_cuts_trains;
 use crate::poller::{Interest, Poller, Ready, Round, Token};
 use crate::post::Post;
+use crate::relay::RelayPlace;
 use crate::signals;
 use crate::slots::Slots;
 
@@ -107,7 +108,7 @@ impl Worker {
         match ready.token {
             Token::Inbox => {}
             Token::Listener(place) => self.receive_from_clients(place as usize),
-            Token::Relay(slot) => self.receive_from_peers(slot as usize),
+            Token::Relay(place) => self.receive_from_peers(place),
             Token::Acceptor(place) => self.accept(place as usize),
             Token::Connection(number) => self.serve_connection(number, ready),
         }
@@ -137,12 +138,16 @@ impl Worker {
         }
     }
 
-    fn receive_from_peers(&mut self, slot: usize) {
+    fn receive_from_peers(&mut self, place: RelayPlace) {
         self.make_room();
-        let Some(relay) = self.forwarder.relays.get(slot).and_then(Option::as_ref) else {
+        let relay = self.forwarder.relays.get(place.slot());
+        let Some(relay) = relay.and_then(Option::as_ref) else {
             return;
         };
-        let (received, allocation) = (self.slots.receive(relay.as_fd()), relay.slot);
+        let Some(socket) = relay.socket(place.family()) else {
+            return;
+        };
+        let (received, allocation) = (self.slots.receive(socket), relay.slot);
         for slot in self.note_errors(received) {
             match self.slots.arrival(slot) {
                 Some(arrival) => self

@@ -5,7 +5,7 @@ mod rig;
 
 use std::net::UdpSocket;
 
-use ferryman_flow::Usage;
+use ferryman_flow::{Change, Family, Usage};
 use ferryman_udp::{Command, Datapath, Event, Settings};
 use rig::*;
 
@@ -69,6 +69,44 @@ fn send_and_data_indications_go_both_ways() {
     peer.send_to(b"seven b", client.relayed).unwrap();
     let indication = without_id(&client.receive());
     assert_eq!(indication, data_indication(local(&peer), b"seven b"));
+}
+
+#[test]
+fn one_allocation_relays_over_both_families() {
+    let rig = Rig::new();
+    let client = rig.udp_client(7);
+    let v6 = rig.add_relayed(7, "::1");
+    for (number, ip, relayed) in [
+        (CHANNEL, LOCALHOST, client.relayed),
+        (CHANNEL + 1, "::1", v6),
+    ] {
+        let peer = udp_socket(ip);
+        rig.bind_channel(7, number, local(&peer));
+        rig.reply(client.five_tuple, b"bound");
+        assert_eq!(client.receive(), b"bound");
+        client.send(&channel_data(number, b"there"));
+        assert_eq!(receive_from(&peer), (b"there".to_vec(), relayed));
+        peer.send_to(b"and back", relayed).unwrap();
+        assert_eq!(client.receive(), channel_data(number, b"and back"));
+    }
+}
+
+#[test]
+fn a_relayed_address_that_is_closed_is_free_again_and_the_other_stays() {
+    let rig = Rig::new();
+    let (client, peer) = (rig.udp_client(7), udp_socket("::1"));
+    let v6 = rig.add_relayed(7, "::1");
+    let (allocation, family) = (7, Family::V4);
+    rig.change(Change::CloseRelayed { allocation, family });
+    assert_eq!(rig.event(), Event::RelayedClosed { allocation, family });
+    UdpSocket::bind(client.relayed).unwrap();
+    rig.bind_channel(7, CHANNEL, local(&peer));
+    rig.reply(client.five_tuple, b"bound");
+    assert_eq!(client.receive(), b"bound");
+    client.send(&channel_data(CHANNEL, b"there"));
+    assert_eq!(receive_from(&peer), (b"there".to_vec(), v6));
+    assert_eq!(rig.close(7).sent_packets, 1);
+    UdpSocket::bind(v6).unwrap();
 }
 
 #[test]

@@ -19,6 +19,10 @@ _RawFiveTuple: TypeAlias = tuple[int, bytes, int, bytes, int, int]
 # (3, allocation)                                                                  CloseAllocation
 # (4, allocation, peer IP, relayed_only, expires_at)                               Permit
 # (5, allocation, number, peer IP, port, relayed_only, expires_at)                 BindChannel
+# (6, allocation, bound IP, port, advertised IP, port, expires_at)                 AddRelayed
+# (12, allocation, family, expires_at)                                             ExtendRelayed
+# (13, allocation, family)                                                         CloseRelayed
+# A family is 1 (IPv4) or 2 (IPv6). 7 to 11 are kept for others; the next new word is 14.
 _RawCommand: TypeAlias = tuple[Any, ...]
 
 # First item says which:
@@ -27,6 +31,7 @@ _RawCommand: TypeAlias = tuple[Any, ...]
 #                                an allocation is closed, and its relay socket
 # (2, _RawFiveTuple)              a connection (any but UDP) ended that had asked something
 # (3, text)                      something that the operator should know
+# (8, allocation, family)         a relayed address is closed, and its relay socket
 _RawEvent: TypeAlias = tuple[Any, ...]
 
 @final

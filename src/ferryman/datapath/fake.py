@@ -7,6 +7,7 @@ twin it never forgets what has expired, so that a difference shows if forgetting
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import dataclass, field
 from secrets import token_bytes
 from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
@@ -14,7 +15,7 @@ from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 from ferryman.datapath.door import Command, RawFiveTuple
 from ferryman.datapath.fake_reader import Unusable, header_untrusted, send_indication_untrusted
 from ferryman.engine.five_tuple import Transport
-from ferryman.wire.address import Address
+from ferryman.wire.address import Address, Family
 from ferryman.wire.channel_data import decode_channel_data_untrusted, encode_channel_data
 from ferryman.wire.errors import Malformed
 from ferryman.wire.message import decode_untrusted, encode
@@ -69,30 +70,51 @@ class _Channel(NamedTuple):
 
 
 @dataclass(slots=True)
-class _Allocation:
-    number: int
-    five_tuple: RawFiveTuple
+class _Relayed:
     bound: Address
     advertised: Address
     expires_at: int
     permissions: dict[bytes, _Permission] = field(default_factory=dict)
-    channels: dict[int, _Channel] = field(default_factory=dict)
-    usage: _Usage = field(default_factory=_Usage)
-
-    def permit(self, ip: bytes, permission: _Permission) -> None:
-        if len(ip) == len(self.bound.ip):
-            self.permissions[ip] = permission
-
-    def bind(self, number: int, channel: _Channel) -> None:
-        """Number and peer belong to each other from now on and to nothing else."""
-        if channel.peer.family is not self.bound.family:
-            return
-        others = {n: other for n, other in self.channels.items() if other.peer != channel.peer}
-        self.channels = others | {number: channel}
 
     def permits(self, ip: bytes, now: int) -> bool:
         permission = self.permissions.get(ip)
         return permission is not None and permission.expires_at > now
+
+
+@dataclass(slots=True)
+class _Allocation:
+    number: int
+    five_tuple: RawFiveTuple
+    relayed: dict[Family, _Relayed]
+    channels: dict[int, _Channel] = field(default_factory=dict)
+    usage: _Usage = field(default_factory=_Usage)
+
+    def is_live(self, now: int) -> bool:
+        return any(relayed.expires_at > now for relayed in self.relayed.values())
+
+    def toward(self, peer: Address, absent: str, now: int) -> _Relayed:
+        """The relayed address that the peer is reached from; `absent`: why there is none."""
+        relayed = self.relayed.get(peer.family)
+        if relayed is None:
+            raise _Drop(absent)
+        if relayed.expires_at <= now:
+            raise _Drop("no_allocation")
+        return relayed
+
+    def permit(self, ip: bytes, permission: _Permission) -> None:
+        if relayed := self.relayed.get(Family.of(ip)):
+            relayed.permissions[ip] = permission
+
+    def bind(self, number: int, channel: _Channel) -> None:
+        """Number and peer belong to each other from now on and to nothing else."""
+        if channel.peer.family not in self.relayed:
+            return
+        others = {n: other for n, other in self.channels.items() if other.peer != channel.peer}
+        self.channels = others | {number: channel}
+
+    def forget_channels(self, family: Family) -> None:
+        kept = {n: it for n, it in self.channels.items() if it.peer.family is not family}
+        self.channels = kept
 
     def number_of(self, peer: Address, now: int) -> int | None:
         """The channel bound to exactly this peer (RFC 8656 §12.7)."""
@@ -103,7 +125,7 @@ class _Allocation:
 
     def framed(self, peer: Address, payload: bytes, now: int) -> bytes:
         """A payload from a peer as it goes to the client (RFC 8656 §11.3, §12.7)."""
-        if not self.permits(peer.ip, now):
+        if not self.toward(peer, "no_permission", now).permits(peer.ip, now):
             raise _Drop("no_permission")
         number = self.number_of(peer, now)
         try:
@@ -132,8 +154,13 @@ class FakeTable:
             self._open(*rest)
         elif word == 3:
             return self._close(*rest)
-        elif word in (2, 4, 5) and (allocation := self._allocations.get(rest[0])):
-            _change(allocation, word, *rest[1:])
+        elif allocation := self._allocations.get(rest[0]):
+            if word == 6:
+                self._add_relayed(allocation, *rest[1:])
+            elif word == 13:
+                self._close_relayed(allocation, *rest[1:])
+            else:
+                _change(allocation, word, *rest[1:])
         return None
 
     def _open(
@@ -148,22 +175,48 @@ class FakeTable:
     ) -> None:
         if number in self._allocations:
             return
-        bound = Address(bound_ip, bound_port)
-        advertised = Address(advertised_ip, advertised_port)
-        allocation = _Allocation(number, five_tuple, bound, advertised, expires_at)
+        allocation = _Allocation(number, five_tuple, {})
         self._allocations[number] = allocation
         self._by_client[five_tuple] = allocation
+        self._add_relayed(
+            allocation, bound_ip, bound_port, advertised_ip, advertised_port, expires_at
+        )
+
+    def _add_relayed(
+        self,
+        allocation: _Allocation,
+        bound_ip: bytes,
+        bound_port: int,
+        advertised_ip: bytes,
+        advertised_port: int,
+        expires_at: int,
+    ) -> None:
+        bound = Address(bound_ip, bound_port)
+        advertised = Address(advertised_ip, advertised_port)
+        if bound.family in allocation.relayed:
+            return
+        allocation.relayed[bound.family] = _Relayed(bound, advertised, expires_at)
         self._by_bound[bound] = allocation
         self._by_relayed |= {bound: allocation, advertised: allocation}
+
+    def _close_relayed(self, allocation: _Allocation, number: int) -> None:
+        """RFC 8656 §8.1: its permissions and channels go with it, and no others."""
+        relayed = allocation.relayed.pop(Family(number), None)
+        if relayed is not None:
+            allocation.forget_channels(Family(number))
+            names = (relayed.bound, relayed.advertised)
+            self._by_bound = _without(allocation, self._by_bound, names)
+            self._by_relayed = _without(allocation, self._by_relayed, names)
 
     def _close(self, number: int) -> RawUsage | None:
         allocation = self._allocations.pop(number, None)
         if allocation is None:
             return None
         # Whoever took over the client or an address keeps it.
-        self._by_client = _without(allocation, self._by_client)
-        self._by_bound = _without(allocation, self._by_bound)
-        self._by_relayed = _without(allocation, self._by_relayed)
+        for family in tuple(allocation.relayed):
+            self._close_relayed(allocation, family)
+        if self._by_client.get(allocation.five_tuple) is allocation:
+            del self._by_client[allocation.five_tuple]
         usage = allocation.usage
         return (
             usage.sent_packets,
@@ -200,8 +253,6 @@ class FakeTable:
         if allocation is None:
             return ("drop", "no_allocation")
         try:
-            if allocation.expires_at <= now:
-                raise _Drop("no_allocation")
             framed = allocation.framed(Address(peer_ip, peer_port), payload, now)
         except _Drop as reason:
             allocation.usage.dropped_packets += 1
@@ -250,13 +301,12 @@ class FakeTable:
         """RFC 8656 §11.2."""
         sender = self._live(five_tuple, now)
         peer, payload = send_indication_untrusted(packet)
-        if peer.family is not sender.bound.family:
-            raise _Drop("wrong_family")
+        relayed = sender.toward(peer, "wrong_family", now)
         if peer.port == 0:
             raise _Drop("port_zero")
-        if not sender.permits(peer.ip, now):
+        if not relayed.permits(peer.ip, now):
             raise _Drop("no_permission")
-        relayed_only = sender.permissions[peer.ip].relayed_only
+        relayed_only = relayed.permissions[peer.ip].relayed_only
         return self._toward(sender, peer, relayed_only, payload, now)
 
     def _channel_data(self, five_tuple: RawFiveTuple, packet: bytes, now: int) -> Verdict:
@@ -269,11 +319,12 @@ class FakeTable:
         channel = sender.channels.get(number)
         if channel is None or channel.expires_at <= now:
             raise _Drop("no_channel")
+        sender.toward(channel.peer, "wrong_family", now)
         return self._toward(sender, channel.peer, channel.relayed_only, payload, now)
 
     def _live(self, five_tuple: RawFiveTuple, now: int) -> _Allocation:
         allocation = self._by_client.get(five_tuple)
-        if allocation is None or allocation.expires_at <= now:
+        if allocation is None or not allocation.is_live(now):
             raise _Drop("no_allocation")
         return allocation
 
@@ -283,8 +334,9 @@ class FakeTable:
         """To the live allocation whose relayed address that is, or out of the relay socket."""
         target = self._by_relayed.get(peer)
         verdict: Verdict
-        if target is not None and target.expires_at > now:
-            framed = target.framed(sender.advertised, payload, now)
+        if target is not None and target.relayed[peer.family].expires_at > now:
+            source = sender.relayed[peer.family].advertised
+            framed = target.framed(source, payload, now)
             _count_received(target, payload)
             verdict = ("client", target.number, framed)
         elif relayed_only:
@@ -296,17 +348,28 @@ class FakeTable:
         return verdict
 
 
-def _without(gone: _Allocation, held: dict[_Key, _Allocation]) -> dict[_Key, _Allocation]:
-    return {key: allocation for key, allocation in held.items() if allocation is not gone}
+def _without(
+    gone: _Allocation, held: dict[_Key, _Allocation], keys: Container[_Key]
+) -> dict[_Key, _Allocation]:
+    return {
+        key: allocation
+        for key, allocation in held.items()
+        if allocation is not gone or key not in keys
+    }
 
 
 def _change(allocation: _Allocation, word: int, *rest: Any) -> None:
     if word == 2:
-        (allocation.expires_at,) = rest
+        for relayed in allocation.relayed.values():
+            (relayed.expires_at,) = rest
+    elif word == 12:
+        family, expires_at = rest
+        if only := allocation.relayed.get(Family(family)):
+            only.expires_at = expires_at
     elif word == 4:
         peer_ip, relayed_only, expires_at = rest
         allocation.permit(peer_ip, _Permission(relayed_only, expires_at))
-    else:
+    elif word == 5:
         number, peer_ip, peer_port, relayed_only, expires_at = rest
         channel = _Channel(Address(peer_ip, peer_port), relayed_only, expires_at)
         allocation.bind(number, channel)

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod answers;
+mod dual;
 mod from_client;
 mod from_peer;
 mod garbage;

@@ -70,12 +70,29 @@ impl Rig {
 
     /// Binds a relay socket and opens an allocation on it; returns its relayed address.
     pub(crate) fn open(&self, allocation: u64, five_tuple: FiveTuple) -> SocketAddr {
+        let bound = self.bind_relay(five_tuple.server.ip());
+        self.change(open(allocation, five_tuple, bound));
+        bound
+    }
+
+    /// Binds a relay socket to any port of an IP.
+    pub(crate) fn bind_relay(&self, ip: IpAddr) -> SocketAddr {
         // Another test may take a port that was free a moment ago.
-        let bound = std::iter::repeat_with(|| free_address(five_tuple.server.ip()))
+        std::iter::repeat_with(|| free_address(ip))
             .take(100)
             .find(|bound| self.datapath.bind_relay(*bound).is_ok())
-            .expect("no free port");
-        self.change(open(allocation, five_tuple, bound));
+            .expect("no free port")
+    }
+
+    /// Gives an allocation a second relayed address.
+    pub(crate) fn add_relayed(&self, allocation: u64, ip: &str) -> SocketAddr {
+        let bound = self.bind_relay(ip.parse().unwrap());
+        self.change(Change::AddRelayed {
+            allocation,
+            bound,
+            advertised: bound,
+            expires_at: NEVER,
+        });
         bound
     }
 
