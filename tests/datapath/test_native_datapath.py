@@ -88,7 +88,7 @@ def test_the_operator_is_told_of_an_allocation_without_a_socket(datapath: Datapa
     port = datapath.listen_udp(LOCALHOST, 0)
     datapath.start()
     five_tuple = (17, LOCALHOST, 9, LOCALHOST, port, 1)
-    datapath.apply([(1, 7, five_tuple, LOCALHOST, 9, LOCALHOST, 9, NEVER)])
+    datapath.apply([(1, 7, five_tuple, LOCALHOST, 9, LOCALHOST, 9, NEVER, 0)])
     number, text = _event(datapath)
     assert number == 3
     assert "127.0.0.1:9" in text
@@ -242,7 +242,7 @@ def _opened(
     """An allocation with a permission and a channel for the peer."""
     peer_port = peer.getsockname()[1]
     return [
-        (1, allocation, five_tuple, LOCALHOST, relayed, LOCALHOST, relayed, NEVER),
+        (1, allocation, five_tuple, LOCALHOST, relayed, LOCALHOST, relayed, NEVER, 0),
         (4, allocation, LOCALHOST, False, NEVER),
         (5, allocation, CHANNEL, LOCALHOST, peer_port, False, NEVER),
     ]

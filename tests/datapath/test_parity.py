@@ -49,22 +49,23 @@ class TableParity(RuleBasedStateMachine):
 
     @initialize(fingerprint=booleans)
     def start(self, fingerprint: bool) -> None:
-        """Two clients that may speak to each other and to a peer, over a channel or without."""
+        """Three clients that may speak to each other and to a peer, over a channel or without. The
+        second may carry a byte a second: little more than the first datagram that is shouted."""
         self.twins = Twins(fingerprint=fingerprint)
         for client, port in zip(CLIENTS, PORTS, strict=False):
-            allocation = self._open(client, port, False, 300)
+            allocation = self._open(client, port, False, 300, int(client is CLIENTS[1]))
             v6 = (OUTSIDE_V6, port, OUTSIDE_V6, port)
             self.twins.apply(6, allocation, *v6, self.now + 100 * allocation)
             for ip in (PEERS[0].ip, OUTSIDE, PEERS[4].ip, OUTSIDE_V6):
                 self.twins.apply(4, allocation, ip, ip == OUTSIDE, self.now + 20)
             self.twins.apply(5, allocation, NUMBERS[0], *PEERS[0], False, self.now + 10)
 
-    def _open(self, client: RawFiveTuple, port: int, v6: bool, lifetime: int) -> int:
+    def _open(self, client: RawFiveTuple, port: int, v6: bool, lifetime: int, rate: int) -> int:
         self.last += 1
         self.opened.append(self.last)
         bound, advertised = (OUTSIDE_V6, OUTSIDE_V6) if v6 else (INSIDE, OUTSIDE)
         expires_at = self.now + lifetime
-        self.twins.apply(1, self.last, client, bound, port, advertised, port, expires_at)
+        self.twins.apply(1, self.last, client, bound, port, advertised, port, expires_at, rate)
         return self.last
 
     def _pick(self, index: int) -> int:
@@ -78,10 +79,11 @@ class TableParity(RuleBasedStateMachine):
         port=st.sampled_from(PORTS),
         v6=booleans,
         lifetime=st.sampled_from([1, 5, 300]),
+        rate=st.sampled_from([0, 1]),
     )
-    def open(self, client: RawFiveTuple, port: int, v6: bool, lifetime: int) -> None:
+    def open(self, client: RawFiveTuple, port: int, v6: bool, lifetime: int, rate: int) -> None:
         if len(self.opened) < 6:
-            self._open(client, port, v6, lifetime)
+            self._open(client, port, v6, lifetime, rate)
 
     @rule(
         index=indices,
@@ -109,7 +111,7 @@ class TableParity(RuleBasedStateMachine):
     def open_again(self, index: int, client: RawFiveTuple) -> None:
         if index < len(self.opened):
             number = self.opened[index]
-            self.twins.apply(1, number, client, INSIDE, 50009, OUTSIDE, 50009, self.now + 9)
+            self.twins.apply(1, number, client, INSIDE, 50009, OUTSIDE, 50009, self.now + 9, 0)
 
     @rule(index=indices, lifetime=st.sampled_from([0, 1, 5, 300]))
     def extend(self, index: int, lifetime: int) -> None:
@@ -210,7 +212,7 @@ def test_every_packet_to_a_flow_that_stands_gets_one_verdict(
 ) -> None:
     twins = Twins(fingerprint=fingerprint)
     for allocation, (client, port) in enumerate(zip(CLIENTS, PORTS, strict=False)):
-        twins.apply(1, allocation, client, INSIDE, port, OUTSIDE, port, NOW + 1)
+        twins.apply(1, allocation, client, INSIDE, port, OUTSIDE, port, NOW + 1, 0)
         for ip in PEER_IPS:
             twins.apply(4, allocation, ip, ip == OUTSIDE, NOW + 1)
         twins.apply(5, allocation, NUMBERS[0], *PEERS[0], False, NOW + 1)

@@ -37,7 +37,7 @@ def twins_for(row: dict[str, Any]) -> Twins:
     peer = _peer(row)
     relayed = Address(OUTSIDE if len(peer.ip) == 4 else OUTSIDE_V6, 50001)
     twins = Twins()
-    twins.apply(1, 1, CLIENT, *relayed, *relayed, NOW + 1)
+    twins.apply(1, 1, CLIENT, *relayed, *relayed, NOW + 1, 0)
     twins.apply(4, 1, peer.ip, False, NOW + 1)
     if row["verdict"] == "channel_data":
         twins.apply(5, 1, row["number"], *PEER, False, NOW + 1)

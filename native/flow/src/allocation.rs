@@ -3,6 +3,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use crate::bandwidth::{Bandwidth, Direction};
 use crate::channel::{Channel, Channels};
 use crate::header;
 use crate::permission::{Permission, Permissions};
@@ -37,16 +38,23 @@ pub(crate) struct Allocation {
     pub(crate) number: u64,
     pub(crate) five_tuple: FiveTuple,
     pub(crate) usage: Usage,
+    pub(crate) bandwidth: Bandwidth,
     relayed: [Option<Relayed>; 2],
     channels: Channels,
 }
 
 impl Allocation {
-    pub(crate) fn new(number: u64, five_tuple: FiveTuple, relayed: Relayed) -> Self {
+    pub(crate) fn new(
+        number: u64,
+        five_tuple: FiveTuple,
+        relayed: Relayed,
+        bytes_per_second: u64,
+    ) -> Self {
         let mut allocation = Self {
             number,
             five_tuple,
             usage: Usage::default(),
+            bandwidth: Bandwidth::new(bytes_per_second),
             relayed: [None, None],
             channels: Channels::default(),
         };
@@ -148,6 +156,32 @@ impl Allocation {
         let framing = number.map_or(Framing::Data, Framing::Channel);
         header::fits(framing, peer, length)?;
         Ok(framing)
+    }
+
+    /// Whether a packet of `length` payload bytes is within what the allocation may carry.
+    #[inline]
+    pub(crate) fn carries(
+        &mut self,
+        direction: Direction,
+        length: usize,
+        now: u64,
+    ) -> Result<(), Reason> {
+        let has_room = self.bandwidth.has_room(direction, length, now);
+        has_room.then_some(()).ok_or(Reason::OverBandwidth)
+    }
+
+    /// Counts a packet from the client that leaves.
+    #[inline]
+    pub(crate) fn count_sent(&mut self, length: usize) {
+        self.bandwidth.take(Direction::ToPeer, length);
+        self.usage.count_sent(length);
+    }
+
+    /// Counts a packet that leaves for the client.
+    #[inline]
+    pub(crate) fn count_received(&mut self, length: usize) {
+        self.bandwidth.take(Direction::ToClient, length);
+        self.usage.count_received(length);
     }
 
     /// The relayed address that this peer is reached from; `absent` when it has no such family.

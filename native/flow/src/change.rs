@@ -19,6 +19,8 @@ pub enum Change {
         advertised: SocketAddr,
         /// The instant from which the allocation is dead, ns.
         expires_at: u64,
+        /// Payload bytes per second that may pass in each direction; 0 is no limit.
+        bytes_per_second: u64,
     },
     /// Give an allocation a second relayed address, of the other family (RFC 8656 §7.2); ignored
     /// when it has one of that family.
@@ -124,7 +126,7 @@ pub struct Usage {
     /// Their payload bytes.
     pub received_bytes: u64,
     /// Packets from the client or to its relayed address that were dropped. A packet handed
-    /// over inside that its target does not permit is the sender's drop.
+    /// over inside that its target does not permit, or has no bandwidth for, is the sender's drop.
     pub dropped_packets: u64,
 }
 

@@ -12,6 +12,7 @@ pub mod binding;
 pub mod stream;
 
 mod allocation;
+mod bandwidth;
 mod change;
 mod channel;
 mod endpoint;
@@ -28,6 +29,7 @@ mod sweep;
 mod table;
 mod verdict;
 
+pub use bandwidth::Direction;
 pub use change::{Applied, Change, Usage};
 pub use family::Family;
 pub use five_tuple::{FiveTuple, Transport};

@@ -28,11 +28,13 @@ pub enum Reason {
     PortZero,
     /// One of the server's own addresses, and no live relayed address is there.
     OwnAddress,
+    /// More than the allocation may carry in this direction.
+    OverBandwidth,
 }
 
 impl Reason {
     /// Every reason, in the order of their numbers: `ALL[reason as usize] == reason`.
-    pub const ALL: [Reason; 12] = [
+    pub const ALL: [Reason; 13] = [
         Reason::NotTurn,
         Reason::Malformed,
         Reason::TooLong,
@@ -45,6 +47,7 @@ impl Reason {
         Reason::WrongFamily,
         Reason::PortZero,
         Reason::OwnAddress,
+        Reason::OverBandwidth,
     ];
 
     /// The name in counters and verdicts.
@@ -62,6 +65,7 @@ impl Reason {
             Reason::WrongFamily => "wrong_family",
             Reason::PortZero => "port_zero",
             Reason::OwnAddress => "own_address",
+            Reason::OverBandwidth => "over_bandwidth",
         }
     }
 }

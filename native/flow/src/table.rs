@@ -7,6 +7,7 @@ use std::ops::Range;
 use hashbrown::HashMap;
 
 use crate::allocation::{Allocation, Relayed};
+use crate::bandwidth::Direction;
 use crate::channel::Channel;
 use crate::permission::Permission;
 use crate::relayed::RelayedAddresses;
@@ -46,10 +47,12 @@ impl Table {
                 bound,
                 advertised,
                 expires_at,
+                bytes_per_second,
             } => self.open(Allocation::new(
                 allocation,
                 five_tuple,
                 Relayed::new(bound, advertised, expires_at),
+                bytes_per_second,
             )),
             Change::AddRelayed {
                 allocation,
@@ -263,17 +266,23 @@ impl Table {
     ) -> Result<FromClient, Reason> {
         let family = Family::of(peer.ip());
         let target = self.relayed.find(peer);
-        let verdict = match target.filter(|to| self.relays(*to, family, now)) {
-            Some(to) => self.hand_over(slot, to, family, payload.clone(), now)?,
-            None if relayed_only => return Err(Reason::OwnAddress),
+        let target = target.filter(|to| self.relays(*to, family, now));
+        if target.is_none() && relayed_only {
+            return Err(Reason::OwnAddress);
+        }
+        let length = payload.len();
+        let sender = self.slots.get_mut(slot).ok_or(Reason::NoAllocation)?;
+        sender.carries(Direction::ToPeer, length, now)?;
+        let verdict = match target {
+            Some(to) => self.hand_over(slot, to, family, payload, now)?,
             None => FromClient::ToPeer {
                 slot,
                 peer,
-                payload: payload.clone(),
+                payload,
             },
         };
-        if let Some(allocation) = self.slots.get_mut(slot) {
-            allocation.usage.count_sent(payload.len());
+        if let Some(sender) = self.slots.get_mut(slot) {
+            sender.count_sent(length);
         }
         Ok(verdict)
     }
@@ -292,7 +301,8 @@ impl Table {
         let source = relayed.ok_or(Reason::NoAllocation)?.advertised;
         let target = self.slots.get_mut(to).ok_or(Reason::NoAllocation)?;
         let framing = target.framing(source, payload.len(), now)?;
-        target.usage.count_received(payload.len());
+        target.carries(Direction::ToClient, payload.len(), now)?;
+        target.count_received(payload.len());
         Ok(FromClient::HandOver {
             to,
             source,
@@ -308,15 +318,46 @@ impl Table {
         let Some(allocation) = self.slots.get_mut(slot) else {
             return FromPeer::Drop(Reason::NoAllocation);
         };
-        match allocation.framing(peer, length, now) {
+        let framing = allocation.framing(peer, length, now).and_then(|framing| {
+            allocation.carries(Direction::ToClient, length, now)?;
+            Ok(framing)
+        });
+        match framing {
             Ok(framing) => {
-                allocation.usage.count_received(length);
+                allocation.count_received(length);
                 FromPeer::ToClient { framing }
             }
             Err(reason) => {
                 allocation.usage.dropped_packets += 1;
                 FromPeer::Drop(reason)
             }
+        }
+    }
+
+    /// How many bytes of a stream an allocation may carry now, for whoever reads a stream on its
+    /// behalf: read no more than this, `spend` what was passed on, and at 0 stop reading until
+    /// `room_at`. A stream is paused; packets are dropped. `u64::MAX` without a limit, 0 for an
+    /// empty slot.
+    pub fn room(&mut self, slot: Slot, direction: Direction, now: u64) -> u64 {
+        let allocation = self.slots.get_mut(slot);
+        allocation.map_or(0, |allocation| allocation.bandwidth.room(direction, now))
+    }
+
+    /// The instant from which `length` bytes may pass; no more than a second's worth is waited
+    /// for.
+    pub fn room_at(&mut self, slot: Slot, direction: Direction, length: u64, now: u64) -> u64 {
+        let allocation = self.slots.get_mut(slot);
+        allocation.map_or(now, |allocation| {
+            allocation.bandwidth.opens_at(direction, length, now)
+        })
+    }
+
+    /// Takes bytes of a stream that were passed on out of what the allocation may carry. Counts
+    /// nothing in its `Usage`.
+    pub fn spend(&mut self, slot: Slot, direction: Direction, length: usize, now: u64) {
+        if let Some(allocation) = self.slots.get_mut(slot) {
+            allocation.bandwidth.room(direction, now);
+            allocation.bandwidth.take(direction, length);
         }
     }
 

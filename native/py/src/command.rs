@@ -58,8 +58,9 @@ fn open(raw: &Bound<'_, PyTuple>) -> PyResult<Change> {
         Octets<'py>,
         u16,
         u64,
+        u64,
     );
-    let (_, allocation, five_tuple, bound_ip, bound_port, ip, port, expires_at): Open<'_> =
+    let (_, allocation, five_tuple, bound_ip, bound_port, ip, port, expires_at, bytes_per_second): Open<'_> =
         raw.extract()?;
     Ok(Change::Open {
         allocation,
@@ -67,6 +68,7 @@ fn open(raw: &Bound<'_, PyTuple>) -> PyResult<Change> {
         bound: address_of(bound_ip.as_bytes(), bound_port)?,
         advertised: address_of(ip.as_bytes(), port)?,
         expires_at,
+        bytes_per_second,
     })
 }
 

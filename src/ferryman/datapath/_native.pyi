@@ -14,7 +14,8 @@ _RawFiveTuple: TypeAlias = tuple[int, bytes, int, bytes, int, int]
 
 # First item says which:
 # (0, _RawFiveTuple, message)                                                       Reply
-# (1, allocation, _RawFiveTuple, bound IP, port, advertised IP, port, expires_at)   OpenAllocation
+# (1, allocation, _RawFiveTuple, bound IP, port, advertised IP, port, expires_at,
+#     bytes_per_second)                                                            OpenAllocation
 # (2, allocation, expires_at)                                                      ExtendAllocation
 # (3, allocation)                                                                  CloseAllocation
 # (4, allocation, peer IP, relayed_only, expires_at)                               Permit

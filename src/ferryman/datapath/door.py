@@ -104,6 +104,7 @@ def _open(change: OpenAllocation) -> Command:
         change.advertised.ip,
         change.advertised.port,
         change.expires_at,
+        change.bytes_per_second,
     )
 
 

@@ -41,6 +41,8 @@ RawUsage: TypeAlias = tuple[int, int, int, int, int]
 """Packets and bytes sent, packets and bytes received, packets dropped."""
 
 _Key = TypeVar("_Key")
+_LEAST_BURST: Final = 65_536
+_BILLIONTHS: Final = 1_000_000_000
 _LISTED: Final = 64
 """How many unknown attributes an answer lists at most."""
 
@@ -82,10 +84,38 @@ class _Relayed:
 
 
 @dataclass(slots=True)
+class _Bucket:
+    """What may pass one way (`max-bps`), in billionths of a byte, of which `rate` come in with
+    every nanosecond; a second's worth at most, and no less than a datagram. Rate 0: no limit."""
+
+    rate: int
+    level: int = field(init=False)
+    filled_at: int = 0
+
+    def __post_init__(self) -> None:
+        self.level = self._size
+
+    @property
+    def _size(self) -> int:
+        return max(self.rate, _LEAST_BURST) * _BILLIONTHS
+
+    def check(self, payload: bytes, now: int) -> None:
+        self.level = min(self.level + max(now - self.filled_at, 0) * self.rate, self._size)
+        self.filled_at = max(self.filled_at, now)
+        if self.rate and self.level < len(payload) * _BILLIONTHS:
+            raise _Drop("over_bandwidth")
+
+    def take(self, payload: bytes) -> None:
+        self.level -= len(payload) * _BILLIONTHS
+
+
+@dataclass(slots=True)
 class _Allocation:
     number: int
     five_tuple: RawFiveTuple
     relayed: dict[Family, _Relayed]
+    to_peer: _Bucket
+    to_client: _Bucket
     channels: dict[int, _Channel] = field(default_factory=dict)
     usage: _Usage = field(default_factory=_Usage)
 
@@ -172,10 +202,12 @@ class FakeTable:
         advertised_ip: bytes,
         advertised_port: int,
         expires_at: int,
+        bytes_per_second: int,
     ) -> None:
         if number in self._allocations:
             return
-        allocation = _Allocation(number, five_tuple, {})
+        buckets = _Bucket(bytes_per_second), _Bucket(bytes_per_second)
+        allocation = _Allocation(number, five_tuple, {}, *buckets)
         self._allocations[number] = allocation
         self._by_client[five_tuple] = allocation
         self._add_relayed(
@@ -254,6 +286,7 @@ class FakeTable:
             return ("drop", "no_allocation")
         try:
             framed = allocation.framed(Address(peer_ip, peer_port), payload, now)
+            allocation.to_client.check(payload, now)
         except _Drop as reason:
             allocation.usage.dropped_packets += 1
             return ("drop", str(reason))
@@ -333,18 +366,21 @@ class FakeTable:
     ) -> Verdict:
         """To the live allocation whose relayed address that is, or out of the relay socket."""
         target = self._by_relayed.get(peer)
+        if target is not None and target.relayed[peer.family].expires_at <= now:
+            target = None
+        if target is None and relayed_only:
+            raise _Drop("own_address")
+        sender.to_peer.check(payload, now)
         verdict: Verdict
-        if target is not None and target.relayed[peer.family].expires_at > now:
+        if target is not None:
             source = sender.relayed[peer.family].advertised
             framed = target.framed(source, payload, now)
+            target.to_client.check(payload, now)
             _count_received(target, payload)
             verdict = ("client", target.number, framed)
-        elif relayed_only:
-            raise _Drop("own_address")
         else:
             verdict = ("peer", sender.number, peer.ip, peer.port, payload)
-        sender.usage.sent_packets += 1
-        sender.usage.sent_bytes += len(payload)
+        _count_sent(sender, payload)
         return verdict
 
 
@@ -375,7 +411,14 @@ def _change(allocation: _Allocation, word: int, *rest: Any) -> None:
         allocation.bind(number, channel)
 
 
+def _count_sent(allocation: _Allocation, payload: bytes) -> None:
+    allocation.to_peer.take(payload)
+    allocation.usage.sent_packets += 1
+    allocation.usage.sent_bytes += len(payload)
+
+
 def _count_received(allocation: _Allocation, payload: bytes) -> None:
+    allocation.to_client.take(payload)
     allocation.usage.received_packets += 1
     allocation.usage.received_bytes += len(payload)
 

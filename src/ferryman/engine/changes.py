@@ -23,6 +23,7 @@ class OpenAllocation(NamedTuple):
     """Make `bound` (a relay socket bound ahead of need) the relayed address of a client.
 
     `advertised` is what the client and its peers know it by: `bound`, or its external address.
+    `bytes_per_second`: the payload that may pass in each direction; 0 is no limit.
     """
 
     allocation: int
@@ -30,6 +31,7 @@ class OpenAllocation(NamedTuple):
     bound: Address
     advertised: Address
     expires_at: int
+    bytes_per_second: int = 0
 
 
 class ExtendAllocation(NamedTuple):

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod answers;
+mod bandwidth;
 mod dual;
 mod from_client;
 mod from_peer;

@@ -70,6 +70,7 @@ fn a_number_that_is_open_is_not_opened_again() {
         bound,
         advertised,
         expires_at,
+        bytes_per_second: 0,
     };
     assert_eq!(world.table.apply(open), Applied::Unknown);
     assert_eq!(world.table.slot_of_client(&five_tuple), None);

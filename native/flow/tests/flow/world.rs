@@ -117,6 +117,18 @@ pub(crate) fn open(
     bound: SocketAddr,
     advertised: SocketAddr,
 ) -> Slot {
+    open_within(table, allocation, five_tuple, bound, advertised, 0)
+}
+
+/// Opens an allocation that may carry so many bytes per second in each direction.
+pub(crate) fn open_within(
+    table: &mut Table,
+    allocation: u64,
+    five_tuple: FiveTuple,
+    bound: SocketAddr,
+    advertised: SocketAddr,
+    bytes_per_second: u64,
+) -> Slot {
     let expires_at = LATER;
     let open = Change::Open {
         allocation,
@@ -124,6 +136,7 @@ pub(crate) fn open(
         bound,
         advertised,
         expires_at,
+        bytes_per_second,
     };
     match table.apply(open) {
         Applied::Opened(slot) => slot,

@@ -269,6 +269,7 @@ pub(crate) fn open(allocation: u64, five_tuple: FiveTuple, bound: SocketAddr) ->
         bound,
         advertised: bound,
         expires_at: NEVER,
+        bytes_per_second: 0,
     }
 }
 
