@@ -183,6 +183,11 @@ def _engine_settings(configuration: Configuration) -> engine_settings.Settings:
         ),
         user_quota=configuration.user_quota,
         total_quota=configuration.total_quota,
+        source_quota=configuration.source_quota,
+        maximum_permissions=configuration.maximum_permissions,
+        maximum_channels=configuration.maximum_channels,
+        bytes_per_second=configuration.bytes_per_second,
+        capacity=configuration.capacity,
         fingerprint=configuration.fingerprint,
         default_family=engine_settings.DefaultFamily(configuration.default_family.value),
     )

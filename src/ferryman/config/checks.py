@@ -42,6 +42,20 @@ def check_listeners(chosen: Chosen, findings: Findings) -> None:
             findings.problem(text, chosen.where(one), key=one)
 
 
+def check_bandwidth(chosen: Chosen, findings: Findings) -> None:
+    """A capacity is shared out in portions of max-bps."""
+    if findings.doubtful & {"max-bps", "bps-capacity"}:
+        return
+    portion, capacity = chosen.one("max-bps", int), chosen.one("bps-capacity", int)
+    if capacity and not portion:
+        findings.warn(
+            "bps-capacity", "without max-bps it has no effect", chosen.where("bps-capacity")
+        )
+    elif capacity and portion > capacity:
+        text = f"less than max-bps={portion}: no client will get an allocation"
+        findings.warn("bps-capacity", text, chosen.where("bps-capacity"))
+
+
 def check_external(
     chosen: Chosen,
     external: Sequence[tuple[Given, ExternalAddress]],

@@ -27,7 +27,8 @@ class Configuration(BaseModel):
     `listening_ips`: () means all addresses. `relay_ips`: () means the local address that the
     client's packet was sent to. `secret_in_state_folder`: no file and no credentials were given,
     so the one secret is that of `state_secret.read_or_make(state_dir)`. `nonce_lifetime` 0: for
-    ever; `user_quota` and `total_quota` 0: no limit.
+    ever; a quota, `bytes_per_second` (of one allocation, each way) or `capacity` (of all, in bytes
+    per second) of 0: no limit.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
@@ -62,6 +63,11 @@ class Configuration(BaseModel):
 
     user_quota: int
     total_quota: int
+    source_quota: int
+    maximum_permissions: int
+    maximum_channels: int
+    bytes_per_second: int
+    capacity: int
     maximum_lifetime: int
     permission_lifetime: int
     channel_lifetime: int

@@ -62,6 +62,7 @@ def _known(flags: Sequence[tuple[str, str | None]], findings: Findings) -> list[
 def _configured(path: Path | None, chosen: Chosen, findings: Findings) -> Configuration:
     checks.check_ports(chosen, findings)
     checks.check_listeners(chosen, findings)
+    checks.check_bandwidth(chosen, findings)
     checks.check_credentials(chosen, findings, has_file=path is not None)
     no_auth = chosen.one("no-auth", bool)
     users, secrets = checks.users(chosen, findings), checks.secrets_in_force(chosen)
@@ -92,6 +93,11 @@ def _configured(path: Path | None, chosen: Chosen, findings: Findings) -> Config
         no_multicast_peers=chosen.one("no-multicast-peers", bool),
         user_quota=chosen.one("user-quota", int),
         total_quota=chosen.one("total-quota", int),
+        source_quota=chosen.one("source-quota", int),
+        maximum_permissions=chosen.one("max-permissions", int),
+        maximum_channels=chosen.one("max-channels", int),
+        bytes_per_second=chosen.one("max-bps", int),
+        capacity=chosen.one("bps-capacity", int),
         maximum_lifetime=chosen.one("max-allocate-lifetime", int),
         permission_lifetime=chosen.one("permission-lifetime", int),
         channel_lifetime=chosen.one("channel-lifetime", int),

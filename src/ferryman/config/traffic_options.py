@@ -25,7 +25,6 @@ _NO_DISCOVERY = "NAT behaviour discovery (RFC 5780) is not answered; Binding is"
 _NO_HTTP = "HTTP on a TURN port gets no answer"
 _NO_ALTERNATE = "clients are not sent to other servers"
 _NO_MULTIPLEX = "every allocation has a relay port of its own"
-_NO_BANDWIDTH = "bandwidth is not limited"
 _NO_SOURCE_LIMIT = "unauthorized answers are not limited by source"
 _BATCHES = "the datapath chooses its own batches"
 _ONE_WORKER = "one worker thread carries the traffic"
@@ -126,6 +125,15 @@ LIMIT_OPTIONS = (
     Option("user-quota", COUNT, _M, "allocations of one user; 0: no limit", "0", short="q"),
     Option("total-quota", COUNT, _M, "allocations in all; 0: no limit", "0", short="Q"),
     Option(
+        "source-quota",
+        COUNT,
+        _M,
+        "allocations opened from one IPv4 address or IPv6 /64; 0: no limit",
+        "0",
+    ),
+    Option("max-permissions", whole(1, 65536), _M, "permissions of an allocation", "1024"),
+    Option("max-channels", whole(1, 16384), _M, "channels of an allocation", "1024"),
+    Option(
         "max-allocate-lifetime",
         seconds(1, bare=3600),
         _M,
@@ -134,8 +142,22 @@ LIMIT_OPTIONS = (
     ),
     Option("permission-lifetime", seconds(1, bare=300), _M, "lifetime of a permission", "300"),
     Option("channel-lifetime", seconds(1, bare=600), _M, "lifetime of a channel binding", "600"),
-    not_built("max-bps", BYTES_PER_SECOND, _M, "bytes/s of a client", _NO_BANDWIDTH, short="s"),
-    not_built("bps-capacity", BYTES_PER_SECOND, _M, "bytes/s in all", _NO_BANDWIDTH, short="B"),
+    Option(
+        "max-bps",
+        BYTES_PER_SECOND,
+        _M,
+        "bytes/s of payload that an allocation may carry in each direction; 0: no limit",
+        "0",
+        short="s",
+    ),
+    Option(
+        "bps-capacity",
+        BYTES_PER_SECOND,
+        _M,
+        "bytes/s of max-bps that all allocations together are promised; 0: no limit",
+        "0",
+        short="B",
+    ),
     ignored(
         "max-allocate-timeout",
         COUNT,

@@ -12,6 +12,7 @@ from ferryman.engine.permission import Permissions
 from ferryman.engine.refusals import Refusal, Refused
 from ferryman.engine.relay import RelayLease, RelayNeed, Reservation
 from ferryman.engine.settings import SECOND, DefaultFamily, Settings
+from ferryman.engine.source import source_of, source_text
 from ferryman.engine.state import Exchange, Request, State
 from ferryman.wire.address import Family
 from ferryman.wire.errors import Malformed
@@ -57,6 +58,8 @@ def allocate(state: State, exchange: Exchange) -> tuple[tuple[int, bytes], ...]:
     family = _requested_family(message, exchange.five_tuple.client.family, state.settings)
     lifetime = granted_lifetime(requested_lifetime(message), state.settings)
     _check_quota(state, exchange)
+    _check_source(state, exchange)
+    _check_capacity(state, exchange)
     lease = _take_lease(state, exchange, family)
     token = _reserve_next_higher(state, exchange, lease)
     _open(state, exchange, lease, lifetime)
@@ -120,6 +123,25 @@ def _check_quota(state: State, exchange: Exchange) -> None:
         raise Refused(Refusal.USER_QUOTA, f"user-quota={settings.user_quota}")
 
 
+def _check_source(state: State, exchange: Exchange) -> None:
+    """A reservation has no source: whoever redeems it counts where it does so."""
+    quota = state.settings.source_quota
+    source = source_of(exchange.five_tuple.client.ip)
+    if quota and state.allocations.opened_from(source) >= quota:
+        raise Refused(Refusal.SOURCE_QUOTA, f"source-quota={quota} for {source_text(source)}")
+
+
+def _check_capacity(state: State, exchange: Exchange) -> None:
+    """Every allocation is promised what it may carry, and so is every reserved port."""
+    settings = state.settings
+    if not settings.capacity or exchange.message.first(Attribute.RESERVATION_TOKEN) is not None:
+        return
+    wanted = 2 if _wants_pair(exchange.message) else 1
+    reserved = (len(state.reservations) + wanted) * settings.bytes_per_second
+    if state.allocations.promised + reserved > settings.capacity:
+        raise Refused(Refusal.CAPACITY, f"bps-capacity={settings.capacity}")
+
+
 def _wants_pair(message: Message) -> bool:
     """Whether EVEN-PORT has the R bit (RFC 8656 §18.6)."""
     value = message.first(Attribute.EVEN_PORT)
@@ -171,6 +193,7 @@ def _open(state: State, exchange: Exchange, lease: RelayLease, lifetime: int) ->
         expires_at=exchange.now + lifetime * SECOND,
         permissions=Permissions(settings.maximum_permissions),
         channels=Channels(settings.maximum_channels),
+        bytes_per_second=settings.bytes_per_second,
     )
     state.allocations.add(allocation)
     exchange.outcome.changes.append(
@@ -180,6 +203,7 @@ def _open(state: State, exchange: Exchange, lease: RelayLease, lifetime: int) ->
             lease.bound,
             lease.advertised,
             allocation.expires_at,
+            allocation.bytes_per_second,
         )
     )
     exchange.outcome.journal.append(

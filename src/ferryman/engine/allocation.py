@@ -1,7 +1,7 @@
 """Allocations (RFC 8656 §3.2) and the one table of them.
 
 Every look-up that a decision needs is a key of this table: 5-tuple, number, relayed address,
-owner. Knows nothing of requests.
+owner, source. Knows nothing of requests.
 """
 
 from __future__ import annotations
@@ -9,21 +9,28 @@ from __future__ import annotations
 import heapq
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TypeVar
 
 from ferryman.engine.channel import Channels
 from ferryman.engine.five_tuple import FiveTuple
 from ferryman.engine.permission import Permissions
 from ferryman.engine.relay import RelayLease
+from ferryman.engine.source import source_of
 from ferryman.wire.address import Address
 
+_Key = TypeVar("_Key")
 _SLACK = 64
 """Deadlines of closed allocations that may lie about before they are swept out."""
 
 
 @dataclass(slots=True)
 class Allocation:
-    """One client's relayed address and what it may reach; `expires_at` moves with each Refresh."""
+    """One client's relayed address and what it may reach; `expires_at` moves with each Refresh.
+
+    `source`: where the request came from that opened it. `bytes_per_second`: what it may carry in
+    each direction; 0 for no limit.
+    """
 
     number: int
     five_tuple: FiveTuple
@@ -34,6 +41,11 @@ class Allocation:
     expires_at: int
     permissions: Permissions
     channels: Channels
+    bytes_per_second: int = 0
+    source: bytes = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.source = source_of(self.five_tuple.client.ip)
 
     @property
     def relayed(self) -> Address:
@@ -48,6 +60,8 @@ class Allocations:
         self._by_relayed: dict[Address, Allocation] = {}
         self._by_number: dict[int, Allocation] = {}
         self._of_owner: Counter[str] = Counter()
+        self._of_source: Counter[bytes] = Counter()
+        self._promised = 0
         self._deadlines: list[tuple[int, int]] = []
         self._scheduled: dict[int, int] = {}
 
@@ -72,12 +86,23 @@ class Allocations:
         """How many allocations count against the owner's quota."""
         return self._of_owner[owner]
 
+    def opened_from(self, source: bytes) -> int:
+        """How many allocations were opened from a source."""
+        return self._of_source[source]
+
+    @property
+    def promised(self) -> int:
+        """Bytes per second that all of them together may carry in each direction."""
+        return self._promised
+
     def add(self, allocation: Allocation) -> None:
         self._by_number[allocation.number] = allocation
         self._by_five_tuple[allocation.five_tuple] = allocation
         self._by_relayed[allocation.lease.bound] = allocation
         self._by_relayed[allocation.lease.advertised] = allocation
         self._of_owner[allocation.owner] += 1
+        self._of_source[allocation.source] += 1
+        self._promised += allocation.bytes_per_second
         self._schedule(allocation)
 
     def extend(self, allocation: Allocation, *, expires_at: int) -> None:
@@ -92,9 +117,9 @@ class Allocations:
             if self._by_relayed.get(address) is allocation:
                 del self._by_relayed[address]
         del self._scheduled[allocation.number]
-        self._of_owner[allocation.owner] -= 1
-        if not self._of_owner[allocation.owner]:
-            del self._of_owner[allocation.owner]
+        self._promised -= allocation.bytes_per_second
+        _count_down(self._of_owner, allocation.owner)
+        _count_down(self._of_source, allocation.source)
 
     def expired(self, *, now: int) -> list[Allocation]:
         """Those whose time has come; they stay in the table until they are removed."""
@@ -118,6 +143,13 @@ class Allocations:
             # Most are of allocations that were closed before their time.
             self._deadlines = [(at, number) for number, at in self._scheduled.items()]
             heapq.heapify(self._deadlines)
+
+
+def _count_down(counted: Counter[_Key], key: _Key) -> None:
+    """One less, and nothing left behind by the last."""
+    counted[key] -= 1
+    if not counted[key]:
+        del counted[key]
 
 
 def _live(allocation: Allocation | None, *, now: int) -> Allocation | None:

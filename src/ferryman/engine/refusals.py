@@ -65,6 +65,8 @@ class Refusal(Enum):
     )
     USER_QUOTA = Rule(486, "RFC 8656 §7.2", "the user has reached user-quota")
     TOTAL_QUOTA = Rule(486, "RFC 8656 §7.2", "the server has reached total-quota")
+    SOURCE_QUOTA = Rule(486, "RFC 8656 §7.2", "the client's address has reached source-quota")
+    CAPACITY = Rule(486, "RFC 8656 §7.2", "the bandwidth of bps-capacity is promised to others")
     NO_PORT = Rule(508, "RFC 8656 §7.2", "no relay port is free")
 
     REFRESH_FAMILY = Rule(

@@ -24,7 +24,12 @@ class DefaultFamily(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Durations in seconds; a quota of 0 is no quota."""
+    """Durations in seconds; a quota of 0 is no quota.
+
+    `bytes_per_second`: what each allocation may carry in each direction. `capacity`: how much of
+    that may be promised in all, also in bytes per second. `source_quota`: allocations of one
+    source (see `source`).
+    """
 
     realm: str
     authenticated: bool = True
@@ -36,6 +41,9 @@ class Settings:
     channel_numbers: range = CHANNEL_NUMBERS
     user_quota: int = 0
     total_quota: int = 0
+    source_quota: int = 0
+    bytes_per_second: int = 0
+    capacity: int = 0
     maximum_permissions: int = 1024
     maximum_channels: int = 1024
     fingerprint: bool = False
