@@ -28,6 +28,7 @@ from ferryman.engine.five_tuple import Transport
 from ferryman.engine.nonce import Nonces
 from ferryman.engine.state import State
 from ferryman.server import settings as server_settings
+from ferryman.server.discovery import offer_discovery
 from ferryman.server.ice_servers import ice_servers
 from ferryman.server.journal_log import JournalLog
 from ferryman.server.log import Format, SteadyStream, make_log
@@ -85,10 +86,13 @@ async def _run(
     log: FilteringBoundLogger,
     journal: JournalLog,
 ) -> None:
-    datapath = _native.Datapath(fingerprint=configuration.fingerprint)
+    datapath = _native.Datapath(
+        fingerprint=configuration.fingerprint, mapped_address=configuration.mapped_address
+    )
     settings = _server_settings(configuration)
     listeners = open_listeners(datapath, settings.listeners, log)
     addresses = RelayAddresses(settings)
+    offer_discovery(datapath, settings, addresses)
     state = _state(configuration, settings)
     ports = RelayPorts(
         addresses,
@@ -111,7 +115,9 @@ async def _run(
         _settle_memory()
         log.info("ready", realm=configuration.realm, peer_policy=configuration.peer_policy.value)
         if flags.greeting:
-            _greet(configuration, secrets, addresses, listeners)
+            alternate = configuration.alternate_port if configuration.discovery else None
+            greeted = tuple(one for one in listeners if one.address.port != alternate)
+            _greet(configuration, secrets, addresses, greeted)
 
     await service.run(ready)
 
@@ -196,10 +202,14 @@ def _engine_settings(configuration: Configuration) -> engine_settings.Settings:
 def _server_settings(configuration: Configuration) -> server_settings.Settings:
     ips = configuration.listening_ips or _every_address()
     transports = [Transport.UDP] * configuration.udp + [Transport.TCP] * configuration.tcp
+    pairs = configuration.discovery_pairs() if configuration.discovery else ()
+    ports = (configuration.listening_port, configuration.alternate_port)
+    places = [Address(ip, ports[0]) for ip in ips]
+    places += [Address(ip, ports[1]) for pair in pairs for ip in pair]
     return server_settings.Settings(
         listeners=tuple(
-            server_settings.Listener(transport, Address(ip, configuration.listening_port))
-            for ip in ips
+            server_settings.Listener(transport, place)
+            for place in places
             for transport in transports
         ),
         relay_ips=configuration.relay_ips,
@@ -211,6 +221,8 @@ def _server_settings(configuration: Configuration) -> server_settings.Settings:
         external_by_default=tuple(
             pair.public for pair in configuration.external_ips if pair.private is None
         ),
+        discovery_pairs=pairs,
+        discovery_ports=ports,
         minimum_port=configuration.min_port,
         maximum_port=configuration.max_port,
     )

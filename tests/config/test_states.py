@@ -26,6 +26,7 @@ def ip(text: str) -> bytes:
 HONOURED: list[tuple[str, str | None, str, object, object]] = [
     ("listening-port", "3479", "listening_port", 3478, 3479),
     ("listening-ip", "192.0.2.1", "listening_ips", (), (ip("192.0.2.1"),)),
+    ("alt-listening-port", "4000", "alternate_port", 3479, 4000),
     ("no-udp", None, "udp", True, False),
     ("no-tcp", None, "tcp", True, False),
     ("relay-ip", "2001:db8::1", "relay_ips", (), (ip("2001:db8::1"),)),
@@ -58,6 +59,7 @@ HONOURED: list[tuple[str, str | None, str, object, object]] = [
     ("permission-lifetime", "200", "permission_lifetime", 300, 200),
     ("channel-lifetime", "500", "channel_lifetime", 600, 500),
     ("fingerprint", None, "fingerprint", False, True),
+    ("stun-backward-compatibility", None, "mapped_address", False, True),
     ("rfc5766-channel-numbers", None, "rfc5766_channel_numbers", False, True),
     ("verbose", None, "log_level", LogLevel.INFO, LogLevel.DEBUG),
     ("Verbose", None, "log_level", LogLevel.INFO, LogLevel.DEBUG),
@@ -67,11 +69,13 @@ HONOURED: list[tuple[str, str | None, str, object, object]] = [
 ]  # fmt: skip
 # Their own tests are in test_credentials.py.
 CREDENTIAL_KEYS = {"user", "static-auth-secret", "use-auth-secret", "lt-cred-mech", "no-auth"}
+# Its own tests are in test_discovery.py.
+DISCOVERY_KEYS = {"rfc5780"}
 
 
 def test_every_honoured_key_has_a_test() -> None:
     honoured = {option.name for option in OPTIONS if option.state is State.HONOURED}
-    assert {row[0] for row in HONOURED} | CREDENTIAL_KEYS == honoured
+    assert {row[0] for row in HONOURED} | CREDENTIAL_KEYS | DISCOVERY_KEYS == honoured
 
 
 @pytest.mark.parametrize(("key", "text", "attribute", "without", "value"), HONOURED)

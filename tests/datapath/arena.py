@@ -7,6 +7,7 @@ from __future__ import annotations
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
+from ferryman.datapath.door import RawDiscovery
 from ferryman.wire.address import Address
 from ferryman.wire.channel_data import encode_channel_data
 from ferryman.wire.message import encode
@@ -34,6 +35,18 @@ CLIENTS = (
     (0x111, *_CLIENT, *_SERVER, 1),
 )
 """UDP, TCP, TLS under the same number, UDP through another socket, IPv6, DTLS."""
+
+DISCOVERY: RawDiscovery = (
+    (OUTSIDE, Address.of("203.0.113.2", 0).ip),
+    (Address.of("198.51.100.1", 0).ip, Address.of("198.51.100.2", 0).ip),
+    (3478, 3479),
+)
+DISCOVERY_V6: RawDiscovery = (
+    (Address.of("2001:db8::9", 0).ip, OUTSIDE_V6),
+    (Address.of("2001:db8::9", 0).ip, OUTSIDE_V6),
+    (3479, 3478),
+)
+"""Two of the four addresses are those that the clients speak to."""
 
 NUMBERS = (0x4000, 0x4001, 0x4FFF, 0x7FFE)
 
@@ -91,6 +104,8 @@ _attributes: SearchStrategy[tuple[int, bytes]] = st.one_of(
                 Attribute.LIFETIME,
                 Attribute.USE_CANDIDATE,
                 Attribute.CHANGE_REQUEST,
+                Attribute.RESPONSE_PORT,
+                Attribute.PADDING,
                 Attribute.SOFTWARE,
                 0x7FFF,
                 0x8000,
@@ -131,15 +146,33 @@ def _messages(draw: st.DrawFn) -> bytes:
     )
 
 
+_discovery: SearchStrategy[tuple[int, bytes]] = st.one_of(
+    st.tuples(
+        st.just(int(Attribute.CHANGE_REQUEST)),
+        st.sampled_from([bytes((0, 0, 0, flags)) for flags in (0, 2, 4, 6, 255)]),
+    ),
+    st.tuples(
+        st.just(int(Attribute.RESPONSE_PORT)),
+        st.sampled_from([b"\x10\x01\0\0", b"\x10\x01", bytes(4), bytes(2)]),
+    ),
+    st.tuples(
+        st.just(int(Attribute.PADDING)),
+        st.sampled_from([0, 1, 4, 63, 1499, 1501, 2000]).map(bytes),
+    ),
+)
+
+
 @st.composite
 def _binding_requests(draw: st.DrawFn) -> bytes:
-    attributes = draw(st.lists(_attributes, max_size=6))
+    some = st.lists(_attributes | _discovery, max_size=6)
+    attributes = draw(some | st.lists(_discovery, max_size=3))
     fingerprint = draw(booleans)
     return encode(
         MessageClass.REQUEST, Method.BINDING, TRANSACTION_ID, attributes, fingerprint=fingerprint
     )
 
 
+binding_requests = _binding_requests()
 _long = st.sampled_from([4072, 4076]).map(
     lambda length: encode(
         MessageClass.REQUEST, Method.ALLOCATE, TRANSACTION_ID, [(0x8022, bytes(length))]
@@ -147,13 +180,13 @@ _long = st.sampled_from([4072, 4076]).map(
 )
 send_indications = _sends()
 good_packets = st.one_of(
-    send_indications, _channel_messages(), _messages(), _binding_requests(), _long
+    send_indications, _channel_messages(), _messages(), binding_requests, _long
 )
 
 
 @st.composite
-def mutated(draw: st.DrawFn) -> bytes:
-    packet = bytearray(draw(good_packets))
+def mutated(draw: st.DrawFn, origins: SearchStrategy[bytes]) -> bytes:
+    packet = bytearray(draw(origins))
     octets = st.integers(0, 255) | st.sampled_from([0, 1, 4, 0x40, 0x80, 0xFF])
     for at, octet in draw(st.lists(st.tuples(st.integers(0, 60), octets), max_size=3)):
         packet[at % len(packet)] = octet
@@ -161,4 +194,5 @@ def mutated(draw: st.DrawFn) -> bytes:
     return bytes(packet[:cut]) if cut < 0 else bytes(packet) + bytes(cut)
 
 
-packets = st.one_of(good_packets, mutated(), st.binary(max_size=40))
+mutated_binding_requests = mutated(binding_requests)
+packets = st.one_of(good_packets, mutated(good_packets), st.binary(max_size=40))

@@ -6,10 +6,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
+from ferryman.datapath.door import RawDiscovery
+from ferryman.engine.five_tuple import Transport
 from ferryman.wire.address import Address
 from ferryman.wire.channel_data import encode_channel_data
 from tests.datapath.arena import (
     CLIENTS,
+    DISCOVERY,
+    DISCOVERY_V6,
     INSIDE,
     NOW,
     NUMBERS,
@@ -20,7 +24,9 @@ from tests.datapath.arena import (
     PORTS,
     RELAYED,
     SOCKETS,
+    binding_requests,
     booleans,
+    mutated_binding_requests,
     packets,
     payloads,
     send_indication,
@@ -47,11 +53,13 @@ class TableParity(RuleBasedStateMachine):
         self.opened: list[int] = []
         self.last = 0
 
-    @initialize(fingerprint=booleans)
-    def start(self, fingerprint: bool) -> None:
+    @initialize(fingerprint=booleans, discovering=booleans)
+    def start(self, fingerprint: bool, discovering: bool) -> None:
         """Three clients that may speak to each other and to a peer, over a channel or without. The
         second may carry a byte a second: little more than the first datagram that is shouted."""
         self.twins = Twins(fingerprint=fingerprint)
+        if discovering:
+            self.twins.offer_discovery(DISCOVERY)
         for client, port in zip(CLIENTS, PORTS, strict=False):
             allocation = self._open(client, port, False, 300, int(client is CLIENTS[1]))
             v6 = (OUTSIDE_V6, port, OUTSIDE_V6, port)
@@ -221,3 +229,22 @@ def test_every_packet_to_a_flow_that_stands_gets_one_verdict(
             twins.from_client(client, packet, NOW)
     for allocation in range(len(PORTS)):
         twins.apply(3, allocation)
+
+
+@given(
+    said=st.lists(binding_requests | mutated_binding_requests, min_size=10, max_size=20),
+    fingerprint=booleans,
+    mapped_address=booleans,
+    offers=st.lists(st.sampled_from([DISCOVERY, DISCOVERY_V6]), max_size=2),
+)
+def test_every_binding_request_gets_one_answer_from_one_place(
+    said: list[bytes], fingerprint: bool, mapped_address: bool, offers: list[RawDiscovery]
+) -> None:
+    twins = Twins(fingerprint=fingerprint, mapped_address=mapped_address)
+    for offer in offers:
+        twins.offer_discovery(offer)
+    for client in CLIENTS:
+        for packet in said:
+            verdict = twins.from_client(client, packet, NOW)
+            if verdict[0] == "answer" and client[0] == Transport.UDP:
+                assert len(verdict[1]) <= 4 * len(packet)

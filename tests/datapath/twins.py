@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ferryman.datapath._native import Table
+from ferryman.datapath.door import RawDiscovery
 from ferryman.datapath.fake import FakeTable
 from ferryman.wire.address import Address
 
@@ -15,10 +16,14 @@ RawFiveTuple = tuple[int, bytes, int, bytes, int, int]
 class Twins:
     """Every word goes to both tables; an answer in which they differ is a failed test."""
 
-    def __init__(self, *, fingerprint: bool = False) -> None:
-        self.native = Table(fingerprint=fingerprint)
-        self.fake = FakeTable(fingerprint=fingerprint)
+    def __init__(self, *, fingerprint: bool = False, mapped_address: bool = False) -> None:
+        self.native = Table(fingerprint=fingerprint, mapped_address=mapped_address)
+        self.fake = FakeTable(fingerprint=fingerprint, mapped_address=mapped_address)
         self.transaction_ids: set[bytes] = set()
+
+    def offer_discovery(self, addresses: RawDiscovery) -> None:
+        self.native.offer_discovery(addresses)
+        self.fake.offer_discovery(addresses)
 
     def apply(self, *command: object) -> tuple[int, int, int, int, int] | None:
         native, fake = self.native.apply(command), self.fake.apply(command)

@@ -15,6 +15,7 @@ mod allocation;
 mod bandwidth;
 mod change;
 mod channel;
+mod discovery;
 mod endpoint;
 mod family;
 mod five_tuple;
@@ -31,6 +32,7 @@ mod verdict;
 
 pub use bandwidth::Direction;
 pub use change::{Applied, Change, Usage};
+pub use discovery::Discovery;
 pub use family::Family;
 pub use five_tuple::{FiveTuple, Transport};
 pub use header::{write_header, TransactionIds, HEADROOM, TAILROOM};

@@ -13,6 +13,8 @@ pub(crate) const BINDING: u16 = 0x001;
 pub(crate) const SEND: u16 = 0x006;
 pub(crate) const DATA_METHOD: u16 = 0x007;
 
+pub(crate) const MAPPED_ADDRESS: u16 = 0x0001;
+pub(crate) const CHANGE_REQUEST: u16 = 0x0003;
 pub(crate) const MESSAGE_INTEGRITY: u16 = 0x0008;
 pub(crate) const ERROR_CODE: u16 = 0x0009;
 pub(crate) const UNKNOWN_ATTRIBUTES: u16 = 0x000A;
@@ -20,14 +22,23 @@ pub(crate) const XOR_PEER_ADDRESS: u16 = 0x0012;
 pub(crate) const DATA: u16 = 0x0013;
 pub(crate) const MESSAGE_INTEGRITY_SHA256: u16 = 0x001C;
 pub(crate) const XOR_MAPPED_ADDRESS: u16 = 0x0020;
+pub(crate) const PADDING: u16 = 0x0026;
+pub(crate) const RESPONSE_PORT: u16 = 0x0027;
 pub(crate) const FINGERPRINT: u16 = 0x8028;
+pub(crate) const RESPONSE_ORIGIN: u16 = 0x802B;
+pub(crate) const OTHER_ADDRESS: u16 = 0x802C;
+
+/// Bytes of a FINGERPRINT attribute.
+pub(crate) const FINGERPRINT_LENGTH: usize = 8;
+const FINGERPRINT_MASK: u32 = 0x5354_554E;
 
 const FIRST_OPTIONAL: u16 = 0x8000;
 
 /// The comprehension-required attributes that the server understands in any message. Not among
-/// them: DONT-FRAGMENT (0x001A) and those of RFC 5780 and RFC 6062, which are not built.
+/// them: DONT-FRAGMENT (0x001A) and those of RFC 6062, which are not built, and those of RFC 5780,
+/// which only a Binding request to some addresses may carry.
 const UNDERSTOOD: [u16; 19] = [
-    0x0001, // MAPPED-ADDRESS
+    MAPPED_ADDRESS,
     0x0006, // USERNAME
     MESSAGE_INTEGRITY,
     ERROR_CODE,
@@ -165,6 +176,14 @@ pub(crate) fn write_xor_address(address: SocketAddr, mask: &[u8; 16], out: &mut 
             20
         }
     }
+}
+
+/// The FINGERPRINT attribute for a message of which this is all before it, with the length in the
+/// header already counting it (RFC 8489 §14.7).
+pub(crate) fn fingerprint_of(before: &[u8]) -> [u8; FINGERPRINT_LENGTH] {
+    let [c0, c1, c2, c3] = (crc32fast::hash(before) ^ FINGERPRINT_MASK).to_be_bytes();
+    let [t0, t1] = FINGERPRINT.to_be_bytes();
+    [t0, t1, 0, 4, c0, c1, c2, c3]
 }
 
 fn masked<const N: usize>(octets: &[u8], mask: &[u8]) -> [u8; N] {

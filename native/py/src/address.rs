@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use ferryman_flow::{Family, FiveTuple, Transport};
+use ferryman_flow::{Discovery, Family, FiveTuple, Transport};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
@@ -31,6 +31,32 @@ pub(crate) fn ip_of(octets: &[u8]) -> PyResult<IpAddr> {
 /// A transport address from IP bytes and a port.
 pub(crate) fn address_of(octets: &[u8], port: u16) -> PyResult<SocketAddr> {
     Ok(SocketAddr::new(ip_of(octets)?, port))
+}
+
+/// Primary and alternate IP, each as it is bound and as it is advertised; the two ports.
+pub(crate) type RawDiscovery<'py> = (
+    (Bound<'py, PyBytes>, Bound<'py, PyBytes>),
+    (Bound<'py, PyBytes>, Bound<'py, PyBytes>),
+    (u16, u16),
+);
+
+/// The addresses of NAT behaviour discovery from Python; ValueError for IPs of two families.
+pub(crate) fn discovery_of(raw: &RawDiscovery<'_>) -> PyResult<Discovery> {
+    let (bound, advertised, ports) = raw;
+    let pair = |(one, other): &(Bound<'_, PyBytes>, Bound<'_, PyBytes>)| {
+        Ok::<_, PyErr>([ip_of(one.as_bytes())?, ip_of(other.as_bytes())?])
+    };
+    let (bound, advertised) = (pair(bound)?, pair(advertised)?);
+    let mut all = bound.iter().chain(&advertised);
+    if !all.all(|ip| ip.is_ipv4() == bound[0].is_ipv4()) {
+        return Err(PyValueError::new_err("expected IPs of one family"));
+    }
+    let ports = [ports.0, ports.1];
+    Ok(Discovery {
+        bound,
+        advertised,
+        ports,
+    })
 }
 
 /// The 4 or 16 bytes of an IP.

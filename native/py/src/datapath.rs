@@ -8,7 +8,7 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple};
 
-use crate::address::{address_of, raw_family, raw_five_tuple};
+use crate::address::{address_of, discovery_of, raw_family, raw_five_tuple, RawDiscovery};
 use crate::command;
 
 /// The native datapath; see the stub for what each method promises.
@@ -20,9 +20,10 @@ pub(crate) struct Datapath {
 #[pymethods]
 impl Datapath {
     #[new]
-    #[pyo3(signature = (*, fingerprint, queue_limit=4096, pending_connections=4096, connection_timeout=60.0))]
+    #[pyo3(signature = (*, fingerprint, mapped_address=false, queue_limit=4096, pending_connections=4096, connection_timeout=60.0))]
     fn new(
         fingerprint: bool,
+        mapped_address: bool,
         queue_limit: usize,
         pending_connections: usize,
         connection_timeout: f64,
@@ -31,6 +32,7 @@ impl Datapath {
             .map_err(|error| PyValueError::new_err(format!("connection_timeout: {error}")))?;
         let settings = Settings {
             fingerprint,
+            mapped_address,
             queue_limit,
             pending_connections,
             connection_timeout,
@@ -46,6 +48,11 @@ impl Datapath {
 
     fn listen_tcp(&self, ip: &[u8], port: u16) -> PyResult<u16> {
         Ok(self.native.listen_tcp(address_of(ip, port)?)?)
+    }
+
+    fn offer_discovery(&self, addresses: RawDiscovery<'_>) -> PyResult<()> {
+        self.native.offer_discovery(discovery_of(&addresses)?);
+        Ok(())
     }
 
     fn bind_relay(&self, ip: &[u8], port: u16) -> PyResult<()> {

@@ -11,12 +11,14 @@ use ferryman_flow::{
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple};
 
-use crate::address::{address_of, five_tuple_of, ip_bytes, RawFiveTuple};
+use crate::address::{
+    address_of, discovery_of, five_tuple_of, ip_bytes, RawDiscovery, RawFiveTuple,
+};
 use crate::command::Command;
 
 type Closed = (u64, u64, u64, u64, u64);
 
-/// The flow table with its verdicts as tuples: ("answer", bytes), ("ask",),
+/// The flow table with its verdicts as tuples: ("answer", bytes, from ip, from port, to ip, to port), ("ask",),
 /// ("peer", allocation, ip, port, payload), ("client", allocation, bytes as they would leave),
 /// ("drop", reason).
 #[pyclass(module = "ferryman.datapath._native")]
@@ -25,22 +27,31 @@ pub(crate) struct Table {
     by_bound: HashMap<SocketAddr, Slot>,
     bound: HashMap<Slot, Vec<SocketAddr>>,
     transaction_ids: TransactionIds,
-    fingerprint: bool,
+    binding: binding::Settings,
 }
 
 #[pymethods]
 #[allow(clippy::wrong_self_convention)] // the verdict is on a packet from somewhere
 impl Table {
     #[new]
-    #[pyo3(signature = (*, fingerprint = false))]
-    fn new(fingerprint: bool) -> Self {
+    #[pyo3(signature = (*, fingerprint = false, mapped_address = false))]
+    fn new(fingerprint: bool, mapped_address: bool) -> Self {
         Self {
             table: ferryman_flow::Table::new(),
             by_bound: HashMap::new(),
             bound: HashMap::new(),
             transaction_ids: TransactionIds::new(),
-            fingerprint,
+            binding: binding::Settings {
+                fingerprint,
+                mapped_address,
+                discovery: Vec::new(),
+            },
         }
+    }
+
+    fn offer_discovery(&mut self, addresses: RawDiscovery<'_>) -> PyResult<()> {
+        self.binding.offer(discovery_of(&addresses)?);
+        Ok(())
     }
 
     /// Obeys a command; Close returns the usage: packets and bytes sent, packets and bytes
@@ -160,8 +171,16 @@ impl Table {
         packet: &[u8],
     ) -> PyResult<Bound<'py, PyTuple>> {
         let mut out = [0; binding::ANSWER_LIMIT];
-        match binding::answer(packet, five_tuple.client, self.fingerprint, &mut out) {
-            Some(length) => ("answer", PyBytes::new(py, &out[..length])).into_pyobject(py),
+        match binding::answer(packet, five_tuple, &self.binding, &mut out) {
+            Some(answer) => (
+                "answer",
+                PyBytes::new(py, &out[..answer.length]),
+                ip_bytes(py, answer.from.ip()),
+                answer.from.port(),
+                ip_bytes(py, answer.to.ip()),
+                answer.to.port(),
+            )
+                .into_pyobject(py),
             None => dropped(py, Reason::Malformed),
         }
     }

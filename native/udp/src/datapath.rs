@@ -8,6 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use ferryman_flow::Discovery;
+
 use crate::acceptor::Acceptor;
 use crate::counters::Counters;
 use crate::inbox::{Command, Inbox, Order};
@@ -21,6 +23,8 @@ use crate::worker::Worker;
 pub struct Settings {
     /// Whether every Binding answer carries FINGERPRINT.
     pub fingerprint: bool,
+    /// Whether every Binding success carries MAPPED-ADDRESS beside XOR-MAPPED-ADDRESS.
+    pub mapped_address: bool,
     /// How many requests may wait for the engine.
     pub queue_limit: usize,
     /// How many TCP connections may be open without an allocation.
@@ -33,6 +37,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             fingerprint: false,
+            mapped_address: false,
             queue_limit: 4096,
             pending_connections: 4096,
             connection_timeout: Duration::from_secs(60),
@@ -101,6 +106,12 @@ impl Datapath {
         let port = acceptor.port();
         self.shared.inbox.post([Order::Accept(acceptor)]);
         Ok(port)
+    }
+
+    /// Offers NAT behaviour discovery on listeners that are bound to these four addresses; what
+    /// was offered for the same family before is forgotten. May be called at any time.
+    pub fn offer_discovery(&self, discovery: Discovery) {
+        self.shared.inbox.post([Order::Discover(discovery)]);
     }
 
     /// Binds a relay socket ahead of need; `Change::Open` takes it.

@@ -39,7 +39,7 @@ pub(crate) struct Forwarder {
     pub(crate) shared: Arc<Shared>,
     pub(crate) out: BatchOut,
     pub(crate) transaction_ids: TransactionIds,
-    pub(crate) fingerprint: bool,
+    pub(crate) binding: binding::Settings,
     /// The instant of this turn, ns.
     pub(crate) now: u64,
 }
@@ -193,13 +193,28 @@ impl Forwarder {
 
     fn answer(&mut self, five_tuple: &FiveTuple, request: &[u8]) {
         let mut answer = [0; binding::ANSWER_LIMIT];
-        let length = binding::answer(request, five_tuple.client, self.fingerprint, &mut answer);
-        match length {
-            Some(length) => {
-                self.shared.counters.add(Counter::Answered, 1);
-                self.reply(five_tuple, &answer[..length]);
+        let Some(written) = binding::answer(request, five_tuple, &self.binding, &mut answer) else {
+            return self.shared.counters.drop_for(Reason::Malformed);
+        };
+        self.shared.counters.add(Counter::Answered, 1);
+        let message = &answer[..written.length];
+        if (written.from, written.to) == (five_tuple.server, five_tuple.client) {
+            self.reply(five_tuple, message);
+        } else {
+            self.send_from(written.from, written.to, message);
+        }
+    }
+
+    /// One datagram from an address that a listener is bound to.
+    fn send_from(&mut self, from: SocketAddr, to: SocketAddr, message: &[u8]) {
+        let mut listeners = self.listeners.iter();
+        match listeners.position(|listener| listener.is_bound_to(from)) {
+            Some(place) => {
+                let via = Via::Listener(place as u32);
+                let source = None;
+                self.out.push_copy(Route { via, to, source }, message);
             }
-            None => self.shared.counters.drop_for(Reason::Malformed),
+            None => self.shared.counters.add(Counter::Unanswerable, 1),
         }
     }
 

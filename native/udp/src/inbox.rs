@@ -4,7 +4,7 @@ use std::mem;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use ferryman_flow::{Change, FiveTuple};
+use ferryman_flow::{Change, Discovery, FiveTuple};
 
 use crate::acceptor::Acceptor;
 use crate::bell::Bell;
@@ -29,6 +29,7 @@ pub(crate) enum Order {
     Obey(Command),
     Listen(Listener),
     Accept(Acceptor),
+    Discover(Discovery),
 }
 
 /// Orders on their way to the worker.

@@ -37,6 +37,11 @@ impl Listener {
         self.address.port()
     }
 
+    /// Whether it is bound to this address and no other.
+    pub(crate) fn is_bound_to(&self, address: SocketAddr) -> bool {
+        self.address == address
+    }
+
     /// The 5-tuple of a datagram from `client`; `None` when the socket is bound to all addresses
     /// and the kernel did not tell which one was meant.
     pub(crate) fn five_tuple(

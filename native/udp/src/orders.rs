@@ -31,6 +31,7 @@ impl Worker {
                 }
                 Order::Listen(listener) => self.add_listener(listener),
                 Order::Accept(acceptor) => self.add_acceptor(acceptor),
+                Order::Discover(discovery) => self.forwarder.binding.offer(discovery),
             }
         }
         self.resume_paused();

@@ -7,7 +7,7 @@ use std::io;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 
-use ferryman_flow::{Table, TransactionIds};
+use ferryman_flow::{binding, Table, TransactionIds};
 
 use crate::acceptor::Acceptor;
 use crate::batch_out::BatchOut;
@@ -49,7 +49,11 @@ impl Worker {
             shared,
             out: BatchOut::new(Post::new(kernel_cuts_trains())),
             transaction_ids: TransactionIds::new(),
-            fingerprint: settings.fingerprint,
+            binding: binding::Settings {
+                fingerprint: settings.fingerprint,
+                mapped_address: settings.mapped_address,
+                discovery: Vec::new(),
+            },
             now: clock::now(),
         };
         let slots = Slots::new();

@@ -24,8 +24,9 @@ from ferryman.engine.settings import DefaultFamily
 class Configuration(BaseModel):
     """Every key that is honoured; see docs/configuration.md for the keys themselves.
 
-    `listening_ips`: () means all addresses. `relay_ips`: () means the local address that the
-    client's packet was sent to. `secret_in_state_folder`: no file and no credentials were given,
+    `listening_ips`: () means all addresses. `alternate_port`: the second port while
+    `discovery` (RFC 5780) is on. `relay_ips`: () means the local address that the client's packet
+    was sent to. `secret_in_state_folder`: no file and no credentials were given,
     so the one secret is that of `state_secret.read_or_make(state_dir)`. `nonce_lifetime` 0: for
     ever; a quota, `bytes_per_second` (of one allocation, each way) or `capacity` (of all, in bytes
     per second) of 0: no limit.
@@ -38,6 +39,8 @@ class Configuration(BaseModel):
 
     listening_port: int
     listening_ips: tuple[bytes, ...]
+    alternate_port: int
+    discovery: bool
     udp: bool
     tcp: bool
 
@@ -73,12 +76,20 @@ class Configuration(BaseModel):
     channel_lifetime: int
 
     fingerprint: bool
+    mapped_address: bool
     rfc5766_channel_numbers: bool
 
     log_level: LogLevel
     log_format: LogFormat
 
     notices: tuple[Notice, ...]
+
+    def discovery_pairs(self) -> tuple[tuple[bytes, bytes], ...]:
+        """The first two listening addresses of each family that has two."""
+        families = (
+            [ip for ip in self.listening_ips if len(ip) == length and any(ip)] for length in (4, 16)
+        )
+        return tuple((ips[0], ips[1]) for ips in families if len(ips) > 1)
 
     def peer_rules(self, own: frozenset[bytes]) -> PeerRules:
         """The peer rules of a server whose own addresses (4 or 16 bytes) are these."""

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ferryman.config import checks
+from ferryman.config.check_discovery import check_discovery
 from ferryman.config.chosen import Chosen, choose
 from ferryman.config.configuration import Configuration
 from ferryman.config.file_reader import read_file, report_unknown
@@ -46,6 +47,7 @@ def load(
     findings.notices += unheeded(chosen.entries)
     configuration = _configured(path, chosen, findings)
     checks.check_peers(configuration, findings)
+    check_discovery(configuration, chosen, findings)
     if findings.problems:
         raise ConfigurationError(findings.problems)
     return configuration.model_copy(update={"notices": tuple(findings.notices)})
@@ -72,6 +74,9 @@ def _configured(path: Path | None, chosen: Chosen, findings: Findings) -> Config
         state_dir=_state_folder(chosen),
         listening_port=chosen.one("listening-port", int),
         listening_ips=_all_addresses(chosen, "listening-ip"),
+        alternate_port=chosen.one("alt-listening-port", int)
+        or chosen.one("listening-port", int) + 1,
+        discovery=chosen.one("rfc5780", bool),
         udp=not chosen.one("no-udp", bool),
         tcp=not chosen.one("no-tcp", bool),
         relay_ips=_relay_ips(chosen),
@@ -102,6 +107,7 @@ def _configured(path: Path | None, chosen: Chosen, findings: Findings) -> Config
         permission_lifetime=chosen.one("permission-lifetime", int),
         channel_lifetime=chosen.one("channel-lifetime", int),
         fingerprint=chosen.one("fingerprint", bool),
+        mapped_address=chosen.one("stun-backward-compatibility", bool),
         rfc5766_channel_numbers=chosen.one("rfc5766-channel-numbers", bool),
         log_level=_log_level(chosen),
         log_format=LogFormat(chosen.one("log-format", str)),

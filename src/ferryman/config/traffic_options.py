@@ -21,7 +21,7 @@ from ferryman.config.option import ALREADY, Option, Section, ignored, not_built
 
 _NO_TLS = "no TLS or DTLS listener is opened; clients are served over plain UDP and TCP"
 _NO_DEVICE = "sockets are not bound to a device"
-_NO_DISCOVERY = "NAT behaviour discovery (RFC 5780) is not answered; Binding is"
+_NO_TLS_DISCOVERY = "NAT behaviour discovery (RFC 5780) is answered over UDP and TCP only"
 _NO_HTTP = "HTTP on a TURN port gets no answer"
 _NO_ALTERNATE = "clients are not sent to other servers"
 _NO_MULTIPLEX = "every allocation has a relay port of its own"
@@ -43,8 +43,16 @@ LISTENER_OPTIONS = (
     Option("no-udp", SWITCH, _L, "no UDP listener", "no"),
     Option("no-tcp", SWITCH, _L, "no TCP listener", "no"),
     not_built("listening-device", TEXT, _L, "device of the listeners", _NO_DEVICE, short="d"),
-    not_built("alt-listening-port", PORT, _L, "second port, for RFC 5780", _NO_DISCOVERY),
-    not_built("alt-tls-listening-port", PORT, _L, "second TLS port, for RFC 5780", _NO_DISCOVERY),
+    Option(
+        "alt-listening-port",
+        PORT,
+        _L,
+        "second port of rfc5780; 0: the one after listening-port",
+        "0",
+    ),
+    not_built(
+        "alt-tls-listening-port", PORT, _L, "second TLS port, for RFC 5780", _NO_TLS_DISCOVERY
+    ),
     not_built(
         "tcp-proxy-port", PORT, _L, "port for the PROXY protocol", "the PROXY protocol is not read"
     ),
@@ -210,14 +218,20 @@ PROTOCOL_OPTIONS = (
         )
     ),
     not_built("mobility", SWITCH, _P, "RFC 8016", "a client that moves allocates anew"),
-    not_built("rfc5780", SWITCH, _P, "NAT behaviour discovery", _NO_DISCOVERY),
-    ignored("no-rfc5780", SWITCH, _P, "no NAT behaviour discovery"),
-    not_built(
+    Option(
+        "rfc5780",
+        SWITCH,
+        _P,
+        "NAT behaviour discovery; needs two listening-ip of one family",
+        "no",
+    ),
+    ignored("no-rfc5780", SWITCH, _P, "no NAT behaviour discovery (unless rfc5780)"),
+    Option(
         "stun-backward-compatibility",
         SWITCH,
         _P,
         "MAPPED-ADDRESS beside XOR-MAPPED-ADDRESS",
-        "XOR-MAPPED-ADDRESS is sent alone",
+        "no",
     ),
     not_built(
         "rfc3489-compatibility",

@@ -12,6 +12,10 @@ __all__ = ["Datapath", "Table"]
 # Transport (UDP 17, TCP 6, TLS 0x106, DTLS 0x111), client IP and port, server IP and port, socket.
 _RawFiveTuple: TypeAlias = tuple[int, bytes, int, bytes, int, int]
 
+# NAT behaviour discovery (RFC 5780): primary and alternate IP as they are bound, the same two as
+# they are advertised, primary and alternate port.
+_RawDiscovery: TypeAlias = tuple[tuple[bytes, bytes], tuple[bytes, bytes], tuple[int, int]]
+
 # First item says which:
 # (0, _RawFiveTuple, message)                                                       Reply
 # (1, allocation, _RawFiveTuple, bound IP, port, advertised IP, port, expires_at,
@@ -45,11 +49,13 @@ class Datapath:
         cls,
         *,
         fingerprint: bool,
+        mapped_address: bool = False,
         queue_limit: int = 4096,
         pending_connections: int = 4096,
         connection_timeout: float = 60.0,
     ) -> Datapath:
-        """`fingerprint`: every Binding answer carries FINGERPRINT. `queue_limit`: how many
+        """`fingerprint`: every Binding answer carries FINGERPRINT. `mapped_address`: every Binding
+        success carries MAPPED-ADDRESS, too. `queue_limit`: how many
         requests wait; more are dropped (UDP) or not read yet (TCP). `pending_connections`: how
         many TCP connections may be open without an allocation (then the oldest is closed), each
         for `connection_timeout` seconds at most. OSError when there is no descriptor left.
@@ -61,6 +67,11 @@ class Datapath:
 
     def listen_tcp(self, ip: bytes, port: int) -> int:
         """The same for TCP."""
+
+    def offer_discovery(self, addresses: _RawDiscovery) -> None:
+        """Offers NAT behaviour discovery on listeners that are bound to these four addresses, and
+        on them alone; replaces what was offered for the same family. May be called at any time.
+        ValueError for IPs of two families."""
 
     def bind_relay(self, ip: bytes, port: int) -> None:
         """Binds a relay socket ahead of need, for an Open that names this address. OSError."""
@@ -92,11 +103,13 @@ class Datapath:
 class Table:
     """The flow table alone: the same commands, no sockets, verdicts to look at.
 
-    Verdicts: ("answer", bytes), ("ask",), ("peer", allocation, IP, port, payload),
+    Verdicts: ("answer", bytes, from IP, from port, to IP, to port), ("ask",),
+    ("peer", allocation, IP, port, payload),
     ("client", allocation, bytes as they would leave), ("drop", reason).
     """
 
-    def __new__(cls, *, fingerprint: bool = False) -> Table: ...
+    def __new__(cls, *, fingerprint: bool = False, mapped_address: bool = False) -> Table: ...
+    def offer_discovery(self, addresses: _RawDiscovery) -> None: ...
     def apply(self, command: _RawCommand) -> tuple[int, int, int, int, int] | None:
         """Obeys a command; a Close returns packets and bytes sent, packets and bytes received,
         packets dropped."""

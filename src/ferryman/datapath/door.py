@@ -22,6 +22,9 @@ from ferryman.engine.five_tuple import FiveTuple, Transport
 from ferryman.wire.address import Address
 
 RawFiveTuple: TypeAlias = tuple[int, bytes, int, bytes, int, int]
+RawDiscovery: TypeAlias = tuple[tuple[bytes, bytes], tuple[bytes, bytes], tuple[int, int]]
+"""For RFC 5780: primary and alternate IP as bound, the same as advertised, the two ports."""
+
 Command: TypeAlias = tuple[Any, ...]
 
 

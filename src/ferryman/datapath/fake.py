@@ -10,31 +10,29 @@ from __future__ import annotations
 from collections.abc import Container
 from dataclasses import dataclass, field
 from secrets import token_bytes
-from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 from ferryman.datapath.door import Command, RawFiveTuple
+from ferryman.datapath.fake_binding import BindingAnswers
 from ferryman.datapath.fake_reader import Unusable, header_untrusted, send_indication_untrusted
 from ferryman.engine.five_tuple import Transport
 from ferryman.wire.address import Address, Family
 from ferryman.wire.channel_data import decode_channel_data_untrusted, encode_channel_data
 from ferryman.wire.errors import Malformed
-from ferryman.wire.message import decode_untrusted, encode
+from ferryman.wire.message import encode
 from ferryman.wire.registry import (
     MAX_REQUEST,
-    UNDERSTOOD,
     Attribute,
-    ErrorCode,
     MessageClass,
     Method,
 )
 from ferryman.wire.values import (
-    encode_error,
-    encode_types,
     encode_xor_address,
 )
 
 Verdict: TypeAlias = tuple[Any, ...]
-"""("answer", bytes), ("ask",), ("peer", allocation, ip, port, payload),
+"""("answer", bytes, from ip, from port, to ip, to port), ("ask",),
+("peer", allocation, ip, port, payload),
 ("client", allocation, bytes as they would leave) or ("drop", reason)."""
 
 RawUsage: TypeAlias = tuple[int, int, int, int, int]
@@ -43,8 +41,6 @@ RawUsage: TypeAlias = tuple[int, int, int, int, int]
 _Key = TypeVar("_Key")
 _LEAST_BURST: Final = 65_536
 _BILLIONTHS: Final = 1_000_000_000
-_LISTED: Final = 64
-"""How many unknown attributes an answer lists at most."""
 
 
 class _Drop(Exception):
@@ -170,8 +166,9 @@ class _Allocation:
 class FakeTable:
     """Every allocation with its permissions and channels, and the verdict on each packet."""
 
-    def __init__(self, *, fingerprint: bool = False) -> None:
-        self._fingerprint = fingerprint
+    def __init__(self, *, fingerprint: bool = False, mapped_address: bool = False) -> None:
+        self._answers = BindingAnswers(fingerprint, mapped_address)
+        self.offer_discovery = self._answers.offer
         self._allocations: dict[int, _Allocation] = {}
         self._by_client: dict[RawFiveTuple, _Allocation] = {}
         self._by_bound: dict[Address, _Allocation] = {}
@@ -304,31 +301,12 @@ class FakeTable:
         raise Unusable("unexpected")
 
     def _answer(self, five_tuple: RawFiveTuple, packet: bytes) -> Verdict:
-        """RFC 8489 §6.3.1. A drop here is nobody's: the table has passed the packet on."""
+        """A drop here is nobody's: the table has passed the packet on."""
         try:
-            request = decode_untrusted(packet)
+            answer = self._answers.answer_untrusted(five_tuple, packet)
         except Malformed:
             return ("drop", "malformed")
-        unknown = request.unknown_required(UNDERSTOOD[Method.BINDING])[:_LISTED]
-        if unknown:
-            message_class = MessageClass.ERROR
-            attributes = [
-                (Attribute.ERROR_CODE, encode_error(ErrorCode.UNKNOWN_ATTRIBUTE)),
-                (Attribute.UNKNOWN_ATTRIBUTES, encode_types(unknown)),
-            ]
-        else:
-            message_class = MessageClass.SUCCESS
-            mapped = Address(*five_tuple[1:3])
-            value = encode_xor_address(mapped, request.transaction_id)
-            attributes = [(Attribute.XOR_MAPPED_ADDRESS, value)]
-        answer = encode(
-            message_class,
-            Method.BINDING,
-            request.transaction_id,
-            attributes,
-            fingerprint=self._fingerprint or request.has_fingerprint,
-        )
-        return ("answer", answer)
+        return ("answer", answer.message, *answer.origin, *answer.to)
 
     def _send(self, five_tuple: RawFiveTuple, packet: bytes, now: int) -> Verdict:
         """RFC 8656 §11.2."""

@@ -21,11 +21,14 @@ class Listener:
 class Settings:
     """`relay_ips`: raw IPs to relay from; empty for the address that each client's packet was
     sent to. `external`: relay IP to the public IP that it is known by; `external_by_default`: the
-    public IP of every other relay IP of its family, loopback excepted."""
+    public IP of every other relay IP of its family, loopback excepted. `discovery_pairs`: two
+    listening IPs of a family for RFC 5780, served on both `discovery_ports`."""
 
     listeners: tuple[Listener, ...]
     relay_ips: tuple[bytes, ...] = ()
     external: Mapping[bytes, bytes] = field(default_factory=dict)
     external_by_default: tuple[bytes, ...] = ()
+    discovery_pairs: tuple[tuple[bytes, bytes], ...] = ()
+    discovery_ports: tuple[int, int] = (0, 0)
     minimum_port: int = 49152
     maximum_port: int = 65535

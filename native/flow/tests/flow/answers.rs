@@ -1,6 +1,6 @@
 //! Answers to Binding requests.
 
-use ferryman_flow::binding::{answer, ANSWER_LIMIT};
+use ferryman_flow::binding::{answer, Settings, ANSWER_LIMIT};
 
 use crate::world::*;
 
@@ -11,12 +11,18 @@ const FINGERPRINT: u16 = 0x8028;
 
 fn answered(request: &[u8], client: &str, fingerprint: bool) -> Option<Vec<u8>> {
     let mut out = [0xEE; ANSWER_LIMIT];
-    let length = answer(request, address(client), fingerprint, &mut out)?;
+    let settings = Settings {
+        fingerprint,
+        ..Settings::default()
+    };
+    let client = from(client);
+    let written = answer(request, &client, &settings, &mut out)?;
     assert!(
-        length <= 4 * request.len(),
+        written.length <= 4 * request.len(),
         "an answer is at most 4 times the request"
     );
-    Some(out[..length].to_vec())
+    assert_eq!((written.from, written.to), (client.server, client.client));
+    Some(out[..written.length].to_vec())
 }
 
 /// A message with a right FINGERPRINT, by the bitwise CRC-32 of RFC 8489 §14.7.
@@ -179,5 +185,6 @@ fn nothing_but_a_binding_request_is_answered() {
 fn room_that_is_too_small_is_left_alone() {
     let request = stun(0x0001, &[]);
     let mut out = [0; ANSWER_LIMIT - 1];
-    assert_eq!(answer(&request, address(CLIENT), false, &mut out), None);
+    let settings = Settings::default();
+    assert_eq!(answer(&request, &from(CLIENT), &settings, &mut out), None);
 }

@@ -87,6 +87,11 @@ fn a_hundred_thousand_bad_packets_do_no_harm() {
     world.bind(ALICE, 0x4001, "203.0.113.1:50002", true);
     let (good, mut dice) = (good_packets(), Dice(8656));
     let (mut forwarded, mut out) = (0, [0; binding::ANSWER_LIMIT]);
+    let settings = binding::Settings {
+        fingerprint: true,
+        mapped_address: true,
+        discovery: vec![discovery()],
+    };
     for round in 0..120_000 {
         let packet = if round % 4 == 0 {
             dice.noise()
@@ -96,8 +101,8 @@ fn a_hundred_thousand_bad_packets_do_no_harm() {
         let verdict = world.says(&packet);
         stays_inside(&verdict, &packet);
         forwarded += usize::from(matches!(verdict, FromClient::ToPeer { .. }));
-        if let Some(length) = binding::answer(&packet, address(PEER), true, &mut out) {
-            assert!(length <= 4 * packet.len());
+        if let Some(answer) = binding::answer(&packet, &from(PEER), &settings, &mut out) {
+            assert!(answer.length <= 4 * packet.len());
         }
         if let Frame::Complete {
             message, consumed, ..

@@ -4,6 +4,7 @@
 
 mod answers;
 mod bandwidth;
+mod discovery;
 mod dual;
 mod from_client;
 mod from_peer;

@@ -87,7 +87,9 @@ fn check(row: &Value, verdict: &FromClient, packet: &[u8]) {
         ("malformed", FromClient::Answer) => {
             assert_eq!(row["native"], "drop");
             let mut out = [0; binding::ANSWER_LIMIT];
-            assert_eq!(binding::answer(packet, address(PEER), true, &mut out), None);
+            let settings = binding::Settings::default();
+            let answer = binding::answer(packet, &from(PEER), &settings, &mut out);
+            assert_eq!(answer, None);
         }
         ("malformed", FromClient::Drop(reason)) => {
             assert_eq!(row["native"], "drop");
@@ -109,10 +111,11 @@ fn check(row: &Value, verdict: &FromClient, packet: &[u8]) {
 
 fn check_answer(row: &Value, packet: &[u8]) {
     let mut out = [0; binding::ANSWER_LIMIT];
-    let length = binding::answer(packet, address(PEER), false, &mut out).unwrap();
-    let answer = &out[..length];
+    let settings = binding::Settings::default();
+    let answer = binding::answer(packet, &from(PEER), &settings, &mut out).unwrap();
+    let answer = &out[..answer.length];
     assert_eq!(answer[4..20], packet[4..20]);
-    let last = &answer[length - 8..length - 4];
+    let last = &answer[answer.len() - 8..answer.len() - 4];
     assert_eq!(last == [0x80, 0x28, 0, 4], row["fingerprint"] == true);
     if row["answer"] == "success" {
         assert_eq!(answer[..2], [0x01, 0x01]);
@@ -202,8 +205,9 @@ fn a_binding_request_is_refused_for_exactly_what_the_registry_does_not_list() {
     let mut out = [0; binding::ANSWER_LIMIT];
     for kind in 0..0x8000 {
         let request = stun(0x0001, &[(kind, b"")]);
-        let length = binding::answer(&request, address(PEER), false, &mut out).unwrap();
-        assert!(length <= 4 * request.len());
+        let settings = binding::Settings::default();
+        let answer = binding::answer(&request, &from(PEER), &settings, &mut out).unwrap();
+        assert!(answer.length <= 4 * request.len());
         let refused = out[..2] == [0x01, 0x11];
         assert_eq!(refused, !understood.contains(&kind), "{kind:#06x}");
     }

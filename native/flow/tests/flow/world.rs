@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use ferryman_flow::{
-    Applied, Change, FiveTuple, FromClient, FromPeer, Reason, Slot, Table, Transport,
+    Applied, Change, Discovery, FiveTuple, FromClient, FromPeer, Reason, Slot, Table, Transport,
 };
 
 pub(crate) const NOW: u64 = 1_000_000_000_000;
@@ -33,6 +33,27 @@ pub(crate) fn client(transport: Transport, port: u16) -> FiveTuple {
         transport,
         client: SocketAddr::new(ip("192.0.2.200"), port),
         server: address("203.0.113.1:3478"),
+        socket: 1,
+    }
+}
+
+/// Discovery on the server's address and one more.
+pub(crate) fn discovery() -> Discovery {
+    Discovery {
+        bound: [ip(OWN), ip("203.0.113.2")],
+        advertised: [ip(OWN), ip("203.0.113.2")],
+        ports: [3478, 3479],
+    }
+}
+
+/// A UDP client at this address, of the server's port 3478.
+pub(crate) fn from(text: &str) -> FiveTuple {
+    let client = address(text);
+    let server = if client.is_ipv4() { OWN } else { "2001:db8::1" };
+    FiveTuple {
+        transport: Transport::Udp,
+        client,
+        server: SocketAddr::new(ip(server), 3478),
         socket: 1,
     }
 }
