@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Container
 from dataclasses import dataclass, field
 from secrets import token_bytes
-from typing import Any, NamedTuple, TypeAlias, TypeVar
+from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 
 from ferryman.datapath.door import Command, RawFiveTuple
 from ferryman.datapath.fake_binding import BindingAnswers
