@@ -8,6 +8,7 @@ PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 RUST_SOURCES := $(shell find native -name '*.rs' -o -name Cargo.toml 2>/dev/null)
 PYTEST_FLAGS ?=
+FUZZ_SECONDS ?= 300
 
 .DEFAULT_GOAL := help
 .PHONY: help build serve test lint bench fuzz clean tools
@@ -42,10 +43,16 @@ $(VENV)/test.stamp: requirements/test.txt $(VENV)/run.stamp
 	@$(PIP) --require-hashes -r requirements/test.txt
 	@touch $@
 
-test: build $(VENV)/test.stamp lint  ## lint, Rust's tests, Python's tests, real clients against the running server
+# Built once and kept: cargo-fuzz knows how to build a crate for libFuzzer.
+$(VENV)/cargo/bin/cargo-fuzz: | $(VENV)/run.stamp
+	@echo "Building cargo-fuzz (a minute or so) ..."
+	@$(CARGO) install --quiet --locked --version 0.13.2 --root $(VENV)/cargo cargo-fuzz
+
+test: build $(VENV)/test.stamp lint $(VENV)/cargo/bin/cargo-fuzz  ## lint, Rust's tests, Python's tests, a little fuzzing, real clients against the running server
 	scripts/install-test-packages
 	$(CARGO) test --quiet --locked -p ferryman-flow -p ferryman-udp
 	$(BIN)/python -m pytest $(PYTEST_FLAGS)
+	fuzz/run 2
 
 lint: build $(VENV)/test.stamp  ## ruff, mypy, import stairs, stub against binary, rustfmt, clippy
 	$(BIN)/ruff check .
@@ -60,9 +67,10 @@ bench: build  ## Ferryman and coturn side by side on one core (COTURN=/path/to/t
 	$(CARGO) build --quiet --locked --release -p ferryman-load
 	$(BIN)/python bench/run.py $(BENCH_FLAGS)
 
-fuzz: build $(VENV)/test.stamp  ## the property tests again, for long
+fuzz: build $(VENV)/test.stamp $(VENV)/cargo/bin/cargo-fuzz  ## every fuzz target and the property tests, for long (FUZZ_SECONDS each)
+	fuzz/run $(FUZZ_SECONDS)
 	HYPOTHESIS_PROFILE=deep $(BIN)/python -m pytest -m "not interop" $(PYTEST_FLAGS)
 
 clean:  ## remove everything that was built
-	rm -rf $(VENV) target build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) target fuzz/target fuzz/corpus fuzz/seeds build .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find src -name '*.so' -delete
