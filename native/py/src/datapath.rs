@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use ferryman_udp::{Command, Datapath as Native, Event, Settings};
+use ferryman_udp::{Certificate, Command, Datapath as Native, Event, Settings};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple};
@@ -53,6 +53,33 @@ impl Datapath {
     fn offer_discovery(&self, addresses: RawDiscovery<'_>) -> PyResult<()> {
         self.native.offer_discovery(discovery_of(&addresses)?);
         Ok(())
+    }
+
+    fn listen_tls(&self, ip: &[u8], port: u16) -> PyResult<u16> {
+        Ok(self.native.listen_tls(address_of(ip, port)?)?)
+    }
+
+    #[pyo3(signature = (chain, key, *, cipher_suites, groups, tls12, client_roots))]
+    fn use_certificate(
+        &self,
+        chain: Vec<Vec<u8>>,
+        key: Vec<u8>,
+        cipher_suites: Vec<u16>,
+        groups: Vec<u16>,
+        tls12: bool,
+        client_roots: Vec<Vec<u8>>,
+    ) -> PyResult<()> {
+        let certificate = Certificate {
+            chain,
+            key,
+            cipher_suites,
+            groups,
+            tls12,
+            client_roots,
+        };
+        self.native
+            .use_certificate(&certificate)
+            .map_err(|error| PyValueError::new_err(error.to_string()))
     }
 
     fn bind_relay(&self, ip: &[u8], port: u16) -> PyResult<()> {

@@ -17,6 +17,8 @@ const BACKLOG: i32 = 1024;
 pub(crate) struct Acceptor {
     socket: Socket,
     address: SocketAddr,
+    /// Whether TCP is spoken without TLS, too.
+    pub(crate) plain: bool,
     /// When to look again after the process ran out of descriptors, ns.
     pub(crate) resumes_at: Option<u64>,
 }
@@ -37,7 +39,7 @@ pub(crate) enum Accepted {
 
 impl Acceptor {
     /// Binds and listens; port 0 takes any.
-    pub(crate) fn bind(address: SocketAddr) -> io::Result<Self> {
+    pub(crate) fn bind(address: SocketAddr, plain: bool) -> io::Result<Self> {
         let socket = stream_socket(address)?;
         socket.bind(&address.into())?;
         socket.listen(BACKLOG)?;
@@ -46,6 +48,7 @@ impl Acceptor {
         Ok(Self {
             socket,
             address,
+            plain,
             resumes_at: None,
         })
     }

@@ -1,12 +1,11 @@
-//! One TCP connection of a client: its unread beginning of a message, and what it has not taken
-//! yet.
+//! One connection of a client: its unread beginning of a message, and what it has not taken yet.
 
-use std::io::{self, Read, Write};
-use std::net::TcpStream;
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
-use ferryman_flow::FiveTuple;
+use ferryman_flow::{FiveTuple, Transport};
 
+use crate::carrier::{is_not_yet, Carrier};
 use crate::poller::Interest;
 
 /// Relayed packets beyond so many waiting bytes are dropped.
@@ -31,9 +30,9 @@ pub(crate) enum Standing {
     Owner,
 }
 
-/// A TCP connection of a client.
+/// A connection of a client, over TCP or TLS.
 pub(crate) struct Connection {
-    stream: TcpStream,
+    pub(crate) carrier: Carrier,
     pub(crate) five_tuple: FiveTuple,
     pub(crate) standing: Standing,
     /// It has sent a request that the engine has seen.
@@ -53,9 +52,9 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    pub(crate) fn new(stream: TcpStream, five_tuple: FiveTuple, now: u64) -> Self {
+    pub(crate) fn new(carrier: impl Into<Carrier>, five_tuple: FiveTuple, now: u64) -> Self {
         Self {
-            stream,
+            carrier: carrier.into(),
             five_tuple,
             standing: Standing::Pending { since: now },
             asked: false,
@@ -92,16 +91,19 @@ impl Connection {
             Standing::Pending { .. } => PENDING_READ,
             Standing::Owner => READ,
         };
-        self.rest.len() + fresh
+        self.rest.len() + self.carrier.room_to_read(fresh)
     }
 
     /// What was left over and what has come since; returns their length, and whether something
     /// came. `Ok` with nothing new means that nothing is there yet.
     pub(crate) fn read(&mut self, room: &mut [u8]) -> io::Result<(usize, bool)> {
         let kept = self.recall(room);
-        match self.stream.read(&mut room[kept..]) {
-            Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
-            Ok(count) => Ok((kept + count, true)),
+        let read = self.carrier.read(&mut room[kept..]);
+        if self.carrier.is_tls() {
+            self.five_tuple.transport = Transport::Tls;
+        }
+        match read {
+            Ok(count) => Ok((kept + count, count > 0)),
             Err(error) if is_not_yet(&error) => Ok((kept, false)),
             Err(error) => Err(error),
         }
@@ -125,7 +127,7 @@ impl Connection {
 
     /// How many bytes wait to be written.
     pub(crate) fn waiting(&self) -> usize {
-        self.backlog.len() - self.written
+        self.backlog.len() - self.written + self.carrier.waiting()
     }
 
     /// Appends to what is to be written; `spare` gives memory where there is none.
@@ -162,8 +164,8 @@ impl Connection {
 
     fn write(&mut self, spare: &mut Vec<Vec<u8>>) {
         while self.waiting() > 0 {
-            match self.stream.write(&self.backlog[self.written..]) {
-                Ok(count) if count > 0 => self.written += count,
+            match self.carrier.write(&self.backlog[self.written..], spare) {
+                Ok(count) => self.written += count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if is_not_yet(&error) => {
                     self.stuck = true;
@@ -177,7 +179,7 @@ impl Connection {
             }
         }
         self.written = 0;
-        self.give_back(spare);
+        give_back(&mut self.backlog, spare);
     }
 
     /// Moves what waits to the front, so that the vector cannot grow beyond what waits.
@@ -186,13 +188,10 @@ impl Connection {
         self.written = 0;
     }
 
-    fn give_back(&mut self, spare: &mut Vec<Vec<u8>>) {
-        const SPARES: usize = 16;
-        let mut memory = std::mem::take(&mut self.backlog);
-        if memory.capacity() > 0 && memory.capacity() <= 2 * BACKLOG && spare.len() < SPARES {
-            memory.clear();
-            spare.push(memory);
-        }
+    /// Says that nothing more comes, where the carrier has a word for it, and writes what waits.
+    pub(crate) fn finish(&mut self) {
+        self.carrier.finish();
+        self.try_write(&mut Vec::new());
     }
 
     /// What it should be watched for, if that is not what it is watched for.
@@ -209,23 +208,25 @@ impl Connection {
 
 impl AsFd for Connection {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.stream.as_fd()
+        self.carrier.as_fd()
     }
 }
 
-fn is_not_yet(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
-    )
+/// Gives memory that holds nothing any more to others.
+pub(crate) fn give_back(memory: &mut Vec<u8>, spare: &mut Vec<Vec<u8>>) {
+    const SPARES: usize = 16;
+    let mut memory = std::mem::take(memory);
+    if memory.capacity() > 0 && memory.capacity() <= 2 * BACKLOG && spare.len() < SPARES {
+        memory.clear();
+        spare.push(memory);
+    }
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use std::net::TcpListener;
-
-    use ferryman_flow::Transport;
+    use std::io::Read;
+    use std::net::{TcpListener, TcpStream};
 
     use super::*;
 

@@ -1,11 +1,11 @@
-//! All TCP connections, and which of them have yet to prove their worth.
+//! All connections over TCP and TLS, and which of them have yet to prove their worth.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::mem;
 
 use crate::connection::{Connection, Standing};
 
-/// All TCP connections, by their numbers.
+/// All connections, by their numbers.
 pub(crate) struct Connections {
     open: HashMap<u64, Connection>,
     /// Those without an allocation, oldest first: since when, and number.
@@ -124,6 +124,13 @@ impl Connections {
     pub(crate) fn touch(&mut self, number: u64) {
         if let Some(connection) = self.open.get_mut(&number) {
             connection.unstick();
+            mark(&mut self.dirty, connection);
+        }
+    }
+
+    /// The connection has something to write.
+    pub(crate) fn mark(&mut self, number: u64) {
+        if let Some(connection) = self.open.get_mut(&number) {
             mark(&mut self.dirty, connection);
         }
     }

@@ -23,9 +23,11 @@ pub(crate) enum Counter {
     ReceiveErrors,
     Connections,
     ConnectionsAccepted,
+    TlsHandshakes,
+    TlsFailures,
 }
 
-const NAMES: [(Counter, &str); 13] = [
+const NAMES: [(Counter, &str); 15] = [
     (Counter::ClientPackets, "client_packets"),
     (Counter::PeerPackets, "peer_packets"),
     (Counter::SentPackets, "sent_packets"),
@@ -39,6 +41,8 @@ const NAMES: [(Counter, &str); 13] = [
     (Counter::ReceiveErrors, "receive_errors"),
     (Counter::Connections, "connections"),
     (Counter::ConnectionsAccepted, "connections_accepted"),
+    (Counter::TlsHandshakes, "tls_handshakes"),
+    (Counter::TlsFailures, "tls_failures"),
 ];
 
 /// The counts.

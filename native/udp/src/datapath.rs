@@ -11,6 +11,7 @@ use std::time::Duration;
 use ferryman_flow::Discovery;
 
 use crate::acceptor::Acceptor;
+use crate::certificate::Certificate;
 use crate::counters::Counters;
 use crate::inbox::{Command, Inbox, Order};
 use crate::listener::Listener;
@@ -100,9 +101,27 @@ impl Datapath {
         Ok(port)
     }
 
-    /// Binds a TCP socket for clients; returns its port.
+    /// Binds a TCP socket for clients, who may speak TLS as well once there is a certificate;
+    /// returns its port.
     pub fn listen_tcp(&self, address: SocketAddr) -> io::Result<u16> {
-        let acceptor = Acceptor::bind(address)?;
+        self.accept(address, true)
+    }
+
+    /// Binds a TCP socket for clients who speak TLS; returns its port.
+    pub fn listen_tls(&self, address: SocketAddr) -> io::Result<u16> {
+        self.accept(address, false)
+    }
+
+    /// Proves with this certificate who the server is, to all who connect from now on; may be
+    /// called again at any time. Connections that stand keep what they have.
+    pub fn use_certificate(&self, certificate: &Certificate) -> Result<(), rustls::Error> {
+        let config = certificate.server_config()?;
+        self.shared.inbox.post([Order::Secure(config)]);
+        Ok(())
+    }
+
+    fn accept(&self, address: SocketAddr, plain: bool) -> io::Result<u16> {
+        let acceptor = Acceptor::bind(address, plain)?;
         let port = acceptor.port();
         self.shared.inbox.post([Order::Accept(acceptor)]);
         Ok(port)

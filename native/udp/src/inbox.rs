@@ -2,9 +2,10 @@
 
 use std::mem;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use ferryman_flow::{Change, Discovery, FiveTuple};
+use rustls::ServerConfig;
 
 use crate::acceptor::Acceptor;
 use crate::bell::Bell;
@@ -30,6 +31,8 @@ pub(crate) enum Order {
     Listen(Listener),
     Accept(Acceptor),
     Discover(Discovery),
+    /// Speak TLS in this way with those who connect from now on.
+    Secure(Arc<ServerConfig>),
 }
 
 /// Orders on their way to the worker.

@@ -1,5 +1,5 @@
-//! Sockets, batches and the worker thread of the datapath (RFC 8656): UDP and TCP to clients, UDP
-//! to peers.
+//! Sockets, batches and the worker thread of the datapath (RFC 8656): UDP, TCP and TLS to clients,
+//! UDP to peers.
 //!
 //! Knows nothing of Python, keys, quotas or policies: `ferryman-flow` judges every packet, and
 //! what it does not judge goes to the owner of `Datapath` as an `Event`.
@@ -8,6 +8,8 @@ mod acceptor;
 mod address;
 mod batch_out;
 mod bell;
+mod carrier;
+mod certificate;
 mod clock;
 mod connection;
 mod connections;
@@ -29,8 +31,10 @@ mod relay;
 mod signals;
 mod slots;
 mod streams;
+mod tls;
 mod worker;
 
+pub use certificate::Certificate;
 pub use datapath::{Datapath, Settings};
 pub use inbox::Command;
 pub use queue::Event;

@@ -32,6 +32,7 @@ impl Worker {
                 Order::Listen(listener) => self.add_listener(listener),
                 Order::Accept(acceptor) => self.add_acceptor(acceptor),
                 Order::Discover(discovery) => self.forwarder.binding.offer(discovery),
+                Order::Secure(config) => self.tls = Some(config),
             }
         }
         self.resume_paused();

@@ -1,8 +1,11 @@
-//! The worker's dealings with TCP connections (RFC 8656 §3.1, §12.5; RFC 8489 §6.2.2).
+//! The worker's dealings with connections over TCP and TLS (RFC 8656 §3.1, §12.5; RFC 8489 §6.2.2).
+
+use std::io;
 
 use ferryman_flow::{stream, FiveTuple, Transport};
 
 use crate::acceptor::Accepted;
+use crate::carrier::{Carrier, Spoken};
 use crate::clock::SECOND;
 use crate::connection::{Connection, Standing};
 use crate::counters::Counter;
@@ -14,6 +17,8 @@ use crate::worker::Worker;
 
 /// How many connections are taken from one acceptor in one turn.
 const ACCEPTS: usize = 64;
+/// How many handshakes of TLS go on in one turn: their arithmetic holds up everyone's packets.
+pub(crate) const HANDSHAKES: usize = 4;
 /// How long an acceptor rests when the process has no descriptor left.
 const REST: u64 = SECOND / 10;
 
@@ -35,7 +40,12 @@ impl Worker {
                         server,
                         socket,
                     };
-                    self.admit(Connection::new(stream, five_tuple, self.forwarder.now));
+                    let spoken = Spoken {
+                        plain: self.acceptors[place].plain,
+                        tls: self.tls.clone(),
+                    };
+                    let carrier = Carrier::new(stream, spoken);
+                    self.admit(Connection::new(carrier, five_tuple, self.forwarder.now));
                 }
                 Accepted::Useless => {}
                 Accepted::Nothing => return,
@@ -99,18 +109,73 @@ impl Worker {
         if connection.paused {
             return;
         }
+        let was_handshaking = connection.carrier.is_handshaking();
+        if was_handshaking && self.handshakes == 0 {
+            return; // it is ready in the next turn as well
+        }
         let length = connection.room_to_read();
         let Some(room) = self.slots.stream_room(length) else {
             self.forwarder.flush(&mut self.slots);
             return self.read(number);
         };
-        match connection.read(room) {
-            Ok((length, true)) => {
-                let piece = self.slots.stream_keep(length);
-                self.take_messages(number, piece);
+        let read = connection.read(room);
+        if was_handshaking && connection.carrier.is_tls() {
+            self.handshakes -= 1;
+        }
+        match read {
+            Ok((length, came)) => {
+                self.note_handshake(number, was_handshaking);
+                if came {
+                    let piece = self.slots.stream_keep(length);
+                    self.take_messages(number, piece);
+                }
+                self.close_ended(number);
             }
-            Ok((_, false)) => {}
-            Err(_) => self.close(number),
+            Err(error) => {
+                if was_handshaking {
+                    self.note_failure(number, &error);
+                }
+                self.close(number);
+            }
+        }
+    }
+
+    /// A handshake has gone on: what it has to say leaves in this turn.
+    fn note_handshake(&mut self, number: u64, was_handshaking: bool) {
+        let Some(connection) = self.forwarder.connections.get_mut(number) else {
+            return;
+        };
+        let carrier = &connection.carrier;
+        if was_handshaking && carrier.is_tls() && !carrier.is_handshaking() {
+            let counters = &self.forwarder.shared.counters;
+            counters.add(Counter::TlsHandshakes, 1);
+        }
+        if carrier.waiting() > 0 {
+            self.forwarder.connections.mark(number);
+        }
+    }
+
+    /// The operator hears why clients cannot connect, but a connection that just goes is no news.
+    fn note_failure(&mut self, number: u64, error: &io::Error) {
+        let Some(connection) = self.forwarder.connections.get_mut(number) else {
+            return;
+        };
+        if !connection.carrier.is_tls() {
+            return;
+        }
+        let counters = &self.forwarder.shared.counters;
+        counters.add(Counter::TlsFailures, 1);
+        if error.kind() == io::ErrorKind::Other {
+            let detail = format!("{}: {error}", connection.five_tuple.client);
+            self.tell("a TLS handshake failed", &detail);
+        }
+    }
+
+    /// Closes a connection whose client has said that it is over.
+    fn close_ended(&mut self, number: u64) {
+        let connection = self.forwarder.connections.get_mut(number);
+        if connection.is_some_and(|connection| connection.carrier.has_ended()) {
+            self.close(number);
         }
     }
 
@@ -221,7 +286,7 @@ impl Worker {
             return;
         };
         // What was answered in this turn may still arrive.
-        connection.try_write(&mut Vec::new());
+        connection.finish();
         if connection.asked || connection.standing == Standing::Owner {
             let five_tuple = connection.five_tuple;
             self.forwarder

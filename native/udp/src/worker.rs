@@ -8,6 +8,7 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 
 use ferryman_flow::{binding, Table, TransactionIds};
+use rustls::ServerConfig;
 
 use crate::acceptor::Acceptor;
 use crate::batch_out::BatchOut;
@@ -23,6 +24,7 @@ use crate::post::Post;
 use crate::relay::RelayPlace;
 use crate::signals;
 use crate::slots::Slots;
+use crate::streams::HANDSHAKES;
 
 /// With fewer slots left, what has arrived is sent before more is received.
 const FEW_SLOTS: usize = 16;
@@ -34,6 +36,10 @@ pub(crate) struct Worker {
     pub(crate) poller: Poller,
     pub(crate) acceptors: Vec<Acceptor>,
     pub(crate) notices: Notices,
+    /// How TLS is spoken with those who connect from now on, if it is.
+    pub(crate) tls: Option<Arc<ServerConfig>>,
+    /// How many more handshakes go on in this turn.
+    pub(crate) handshakes: usize,
 }
 
 impl Worker {
@@ -64,6 +70,8 @@ impl Worker {
             poller,
             acceptors: Vec::new(),
             notices,
+            tls: None,
+            handshakes: HANDSHAKES,
         })
     }
 
@@ -80,6 +88,7 @@ impl Worker {
             panic!("epoll failed: {error}");
         }
         self.forwarder.now = clock::now();
+        self.handshakes = HANDSHAKES;
         // Read before the inbox is emptied, so that nothing posted before `stop` is left.
         let goes_on = !self.forwarder.shared.inbox.is_stopped();
         self.obey(round.ready().any(|ready| ready.token == Token::Inbox));

@@ -66,7 +66,27 @@ class Datapath:
         wildcard, it answers from the address that was asked. OSError."""
 
     def listen_tcp(self, ip: bytes, port: int) -> int:
-        """The same for TCP."""
+        """The same for TCP; once there is a certificate, clients may speak TLS on it as well."""
+
+    def listen_tls(self, ip: bytes, port: int) -> int:
+        """The same for TLS and nothing else."""
+
+    def use_certificate(
+        self,
+        chain: Sequence[bytes],
+        key: bytes,
+        *,
+        cipher_suites: Sequence[int],
+        groups: Sequence[int],
+        tls12: bool,
+        client_roots: Sequence[bytes],
+    ) -> None:
+        """Shows this certificate to all who connect from now on; connections that stand keep what
+        they have. `chain`: X.509 in DER, the server's own first. `key`: PKCS#8 in DER, not
+        encrypted. `cipher_suites` and `groups`: IANA's numbers of those that may be used, none for
+        all there are. `client_roots`: X.509 in DER, one of which must have signed the certificate
+        that a client then has to have. ValueError when this cannot be spoken, or the key is not
+        the certificate's; then all stays as it was."""
 
     def offer_discovery(self, addresses: _RawDiscovery) -> None:
         """Offers NAT behaviour discovery on listeners that are bound to these four addresses, and

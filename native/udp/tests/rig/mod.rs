@@ -2,6 +2,8 @@
 //! engine.
 #![allow(dead_code)] // each test binary uses its part
 
+pub(crate) mod tls;
+
 use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
 use std::os::fd::BorrowedFd;
