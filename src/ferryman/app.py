@@ -17,8 +17,7 @@ from collections.abc import Callable
 from structlog.typing import FilteringBoundLogger
 
 from ferryman import __version__
-from ferryman.auth.long_term import long_term_key
-from ferryman.auth.sources import Keys, KeySource, SharedSecrets, StaticUsers
+from ferryman.auth.sources import Keys, KeySource, SharedSecrets, StaticKeys, StaticUsers
 from ferryman.auth.time_limited import password_for
 from ferryman.config import Configuration, Severity
 from ferryman.config.state_secret import StateSecretError, read_or_make
@@ -149,15 +148,21 @@ def _secrets(configuration: Configuration) -> tuple[str, ...]:
     return tuple(secret.get_secret_value() for secret in configuration.auth_secrets)
 
 
+def _has_secrets(configuration: Configuration) -> bool:
+    """Whether there are names that nobody can look up by their hash (RFC 8489 §14.4)."""
+    return configuration.secret_in_state_folder or bool(configuration.auth_secrets)
+
+
 def _keys(configuration: Configuration, secrets: tuple[str, ...]) -> Keys:
     realm = configuration.realm
-    users: dict[str, bytes] = {}
+    users: dict[str, StaticKeys] = {}
     for user in configuration.users:
         if user.key is not None:
-            users[user.name] = user.key.get_secret_value()
+            users[user.name] = StaticKeys(user.key.get_secret_value())
         elif user.password is not None:
-            users[user.name] = long_term_key(user.name, realm, user.password.get_secret_value())
-    sources: list[KeySource] = [StaticUsers(users)]
+            password = user.password.get_secret_value()
+            users[user.name] = StaticKeys.of(user.name, realm, password)
+    sources: list[KeySource] = [StaticUsers(users, realm)]
     if secrets:
         sources.append(SharedSecrets(secrets, realm, configuration.rest_separator))
     return Keys(sources)
@@ -167,7 +172,11 @@ def _state(configuration: Configuration, settings: server_settings.Settings) -> 
     return State(
         settings=_engine_settings(configuration),
         peer_rules=configuration.peer_rules(_own_addresses(settings)),
-        nonces=Nonces(os.urandom(32), configuration.nonce_lifetime),
+        nonces=Nonces(
+            os.urandom(32),
+            configuration.nonce_lifetime,
+            anonymous_usernames=not _has_secrets(configuration),
+        ),
         random_token=lambda: os.urandom(8),
     )
 

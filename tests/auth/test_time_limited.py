@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ferryman.auth.long_term import long_term_key
-from ferryman.auth.sources import Keys, SharedSecrets, StaticUsers
+from ferryman.auth.sources import Keys, SharedSecrets, StaticKeys, StaticUsers
 from ferryman.auth.time_limited import TimeLimitedName, password_for, read_username
 from ferryman.engine.credential import Claim, Credential, NoCredential
 
@@ -53,7 +53,7 @@ def test_the_separator_can_be_another() -> None:
 
 
 def keys(*secrets: str) -> Keys:
-    users = StaticUsers({"alice": long_term_key("alice", "r", "pw")})
+    users = StaticUsers({"alice": StaticKeys.of("alice", "r", "pw")}, "r")
     return Keys((users, SharedSecrets(secrets, "r")))
 
 
@@ -92,12 +92,12 @@ def test_an_unknown_name_has_no_credential() -> None:
 
 
 def test_without_secrets_a_time_stamp_is_a_name_like_any_other() -> None:
-    only_users = Keys((StaticUsers({}),))
+    only_users = Keys((StaticUsers({}, "r"),))
     assert isinstance(only_users.resolve(Claim("1900000000:b"), unix_time=NOW), NoCredential)
 
 
 def test_nothing_that_holds_a_secret_shows_it() -> None:
-    users = StaticUsers({"alice": b"KEYKEYKEYKEYKEYK"})
+    users = StaticUsers({"alice": StaticKeys(b"KEYKEYKEYKEYKEYK", b"KEYKEYKEYKEYKEYK")}, "r")
     credential = users.credential(Claim("alice"), unix_time=NOW)
     holders = (users, SharedSecrets(("hush",), "r"), credential, keys("hush"))
     shown = " ".join(repr(holder) for holder in holders)

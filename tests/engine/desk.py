@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from itertools import count
 
 from ferryman.auth.long_term import long_term_key
+from ferryman.auth.sources import Keys, StaticKeys, StaticUsers
 from ferryman.engine.admission import admit
 from ferryman.engine.allocate import relay_need
 from ferryman.engine.changes import Change, Reply
-from ferryman.engine.credential import ANONYMOUS, Credential, NoCredential
+from ferryman.engine.credential import ANONYMOUS, Claim, Credential, NoCredential
 from ferryman.engine.decision import decide
 from ferryman.engine.five_tuple import FiveTuple, Transport
 from ferryman.engine.journal import Entry
@@ -34,6 +35,8 @@ from tests.answer import Answer
 
 REALM = "ferry.example"
 PASSWORDS = {"alice": "sesame", "bob": "hunter2"}
+OLD_USER = "carol"
+"""Has no password in the configuration, only an MD5 key; it is made of `sesame`."""
 SERVER = Address.of("198.51.100.1", 3478)
 RELAY_V4 = "198.51.100.1"
 RELAY_V6 = "2001:db8:1::1"
@@ -41,6 +44,18 @@ PEER = Address.of("8.8.4.4", 5000)
 PEER_V6 = Address.of("2a00:1450::5", 5000)
 UDP_TRANSPORT = (Attribute.REQUESTED_TRANSPORT, encode_requested_transport(17))
 OWN = frozenset((Address.of(RELAY_V4, 0).ip, Address.of(RELAY_V6, 0).ip))
+
+USERS = Keys(
+    (
+        StaticUsers(
+            {
+                **{name: StaticKeys.of(name, REALM, word) for name, word in PASSWORDS.items()},
+                OLD_USER: StaticKeys(long_term_key(OLD_USER, REALM, "sesame")),
+            },
+            REALM,
+        ),
+    )
+)
 
 Attributes = Iterable[tuple[int, bytes]]
 
@@ -100,7 +115,7 @@ class Desk:
         admitted = admit(self.state, five_tuple, packet, now=self.now)
         if isinstance(admitted, Outcome):
             return admitted
-        credential = self._resolve(admitted.claim.username if admitted.claim else None)
+        credential = self._resolve(admitted.claim)
         proved = prove(self.state, admitted, credential, now=self.now)
         if isinstance(proved, Outcome):
             return proved
@@ -111,16 +126,10 @@ class Desk:
             self.given_back.append(lease)
         return outcome
 
-    def _resolve(self, username: str | None) -> Credential | NoCredential:
+    def _resolve(self, claim: Claim | None) -> Credential | NoCredential:
         if self.credential is not None:
             return self.credential
-        if username is None:
-            return ANONYMOUS
-        if username not in PASSWORDS:
-            return NoCredential("unknown")
-        return Credential(
-            username, username, (long_term_key(username, REALM, PASSWORDS[username]),)
-        )
+        return ANONYMOUS if claim is None else USERS.resolve(claim, unix_time=0)
 
     def _lease(self, need: RelayNeed) -> RelayLease | Refusal:
         if self.lease_refusal is not None:

@@ -6,7 +6,7 @@ import io
 from typing import Any
 
 from ferryman.auth.long_term import long_term_key
-from ferryman.auth.sources import Keys, KeySource, StaticUsers
+from ferryman.auth.sources import Keys, KeySource, StaticKeys, StaticUsers
 from ferryman.engine.credential import Claim, Credential
 from ferryman.engine.nonce import Nonces
 from ferryman.engine.peer_rules import PeerPolicy, PeerRules
@@ -67,7 +67,7 @@ class Table:
         settings = EngineSettings(realm=REALM)
         rules = PeerRules(PeerPolicy.PUBLIC, (), (), False, False, frozenset())
         self.state = State(settings, rules, Nonces(b"s", 600), lambda: bytes(8))
-        users = StaticUsers({"alice": long_term_key("alice", REALM, "sesame")})
+        users = StaticUsers({"alice": StaticKeys.of("alice", REALM, "sesame")}, REALM)
         sources: tuple[KeySource, ...] = (Stubborn(), users)
         addresses = RelayAddresses(Settings(listeners=()))
         ports = RelayPorts(addresses, 50_000, 50_999, self.bound.add, self.bound.remove)
@@ -80,7 +80,7 @@ class Table:
         self.lists.events.append((0, raw, packet))
 
     def challenge(self, port: int) -> bytes:
-        self.ask(port, encode(MessageClass.REQUEST, Method.ALLOCATE, bytes(12), ()))
+        self.ask(port, encode(MessageClass.REQUEST, Method.ALLOCATE, bytes(12), (UDP_TRANSPORT,)))
         self.pump.run_batch()
         nonce = decode_untrusted(self.lists.answers.pop(port)).first(Attribute.NONCE)
         assert nonce is not None

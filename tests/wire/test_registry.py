@@ -26,6 +26,8 @@ def shared() -> Any:
         ("attributes", registry.Attribute),
         ("error_codes", registry.ErrorCode),
         ("families", Family),
+        ("password_algorithms", registry.PasswordAlgorithm),
+        ("security_features", registry.SecurityFeature),
     ],
 )
 def test_names_and_numbers_agree(shared: Any, name: str, numbers: type[IntEnum]) -> None:
@@ -44,6 +46,10 @@ def test_constants_agree(shared: Any, name: str, number: int) -> None:
     assert shared[name] == number
 
 
+def test_the_nonce_cookie_agrees(shared: Any) -> None:
+    assert shared["nonce_cookie"].encode() == registry.NONCE_COOKIE
+
+
 def test_limits_agree(shared: Any) -> None:
     assert shared["limits"] == {
         "max_request": registry.MAX_REQUEST,
@@ -52,6 +58,7 @@ def test_limits_agree(shared: Any) -> None:
         "max_nonce": registry.MAX_NONCE,
         "max_reason": registry.MAX_REASON,
         "max_software": registry.MAX_SOFTWARE,
+        "max_domain": registry.MAX_DOMAIN,
     }
 
 

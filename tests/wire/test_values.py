@@ -21,6 +21,7 @@ DECODERS: dict[str, Callable[[bytes], object]] = {
     "uint32": values.decode_uint32_untrusted,
     "channel number": values.decode_channel_number_untrusted,
     "types": values.decode_types_untrusted,
+    "password algorithms": values.decode_password_algorithms_untrusted,
     "requested transport": values.decode_requested_transport_untrusted,
     "family": values.decode_family_untrusted,
     "even port": values.decode_even_port_untrusted,
@@ -284,3 +285,32 @@ def test_a_refusal_does_not_repeat_what_it_refuses() -> None:
     assert "secret" not in str(refused.value)
     assert refused.value.__cause__ is None
     assert refused.value.__suppress_context__
+
+
+# Password algorithms
+
+
+def test_password_algorithms_come_back_in_order() -> None:
+    value = values.encode_password_algorithms((2, 1))
+    assert value == bytes.fromhex("0002000000010000")
+    assert values.decode_password_algorithms_untrusted(value) == [(2, b""), (1, b"")]
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("", []),
+        ("00030003616263ff00010000", [(3, b"abc"), (1, b"")]),
+        ("00030003616263", [(3, b"abc")]),
+    ],
+)
+def test_parameters_are_read_and_their_padding_passed_over(
+    value: str, expected: list[tuple[int, bytes]]
+) -> None:
+    assert values.decode_password_algorithms_untrusted(bytes.fromhex(value)) == expected
+
+
+@pytest.mark.parametrize("value", ["00", "000200", "00020001", "0002000400", "0001000000020008"])
+def test_a_list_that_is_cut_off_is_malformed(value: str) -> None:
+    with pytest.raises(Malformed, match="cut off"):
+        values.decode_password_algorithms_untrusted(bytes.fromhex(value))

@@ -1,34 +1,60 @@
 """The first look at a request (RFC 8489 §9.2.4): pure, cheap, and it leaves nothing behind.
 
-A request without credentials is shown realm and nonce; one with a fresh nonce becomes a `Claim`
-whose key `auth` has to find. Knows no keys.
+A request without credentials is shown realm, nonce and password algorithms; one with a fresh nonce
+becomes a `Claim` whose key `auth` has to find. Knows no keys.
 """
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-from ferryman.engine.changes import Reply
+from ferryman.engine.changes import Change, Reply
 from ferryman.engine.credential import Claim
 from ferryman.engine.five_tuple import FiveTuple
 from ferryman.engine.journal import Challenged, RefusedRequest
+from ferryman.engine.offer import Offer
 from ferryman.engine.refusals import Refusal
 from ferryman.engine.state import Outcome, Request, State
+from ferryman.engine.strangers import fits
 from ferryman.wire.errors import Malformed
 from ferryman.wire.message import decode_untrusted, encode
-from ferryman.wire.registry import MAX_USERNAME, Attribute, MessageClass, Method
+from ferryman.wire.registry import (
+    MAX_USERNAME,
+    USERHASH_LENGTH,
+    Attribute,
+    MessageClass,
+    Method,
+    PasswordAlgorithm,
+)
 from ferryman.wire.values import decode_text_untrusted, encode_error
 
 METHODS = frozenset(
     (Method.ALLOCATE, Method.REFRESH, Method.CREATE_PERMISSION, Method.CHANNEL_BIND)
 )
 
+# Plain ints: hashing an enum member costs more than looking up an int.
+_USERNAME = int(Attribute.USERNAME)
+_USERHASH = int(Attribute.USERHASH)
+_REALM = int(Attribute.REALM)
+_NONCE = int(Attribute.NONCE)
+_INTEGRITY = int(Attribute.MESSAGE_INTEGRITY)
+_INTEGRITY_SHA256 = int(Attribute.MESSAGE_INTEGRITY_SHA256)
+_ALGORITHM = int(Attribute.PASSWORD_ALGORITHM)
+_ALGORITHMS = int(Attribute.PASSWORD_ALGORITHMS)
+_MD5 = PasswordAlgorithm.MD5
+
 
 class Admitted(NamedTuple):
-    """The request may be decided once the claim is resolved; no claim where no-auth is set."""
+    """The request may be decided once the claim is resolved; no claim where no-auth is set.
+
+    `offer` is what its nonce was issued with; `algorithm_named` whether it carried
+    PASSWORD-ALGORITHM, as clients of RFC 5389 never do.
+    """
 
     request: Request
     claim: Claim | None
+    offer: Offer = Offer.EITHER
+    algorithm_named: bool = False
 
 
 def admit(state: State, five_tuple: FiveTuple, packet: bytes, *, now: int) -> Admitted | Outcome:
@@ -53,20 +79,53 @@ def admit(state: State, five_tuple: FiveTuple, packet: bytes, *, now: int) -> Ad
 
 
 def _claim(state: State, request: Request, *, now: int) -> Admitted | Outcome:
-    message = request.message
-    if message.first(Attribute.MESSAGE_INTEGRITY) is None:
+    """The checks of RFC 8489 §9.2.4 that need no key; the nonce before the rest
+    (docs/decisions/0007)."""
+    found = dict(reversed(request.message.attributes))  # of a type that is there twice, the first
+    if _INTEGRITY not in found and _INTEGRITY_SHA256 not in found:
         return challenge(state, request, Refusal.NO_INTEGRITY, now=now)
-    username = message.first(Attribute.USERNAME)
-    nonce = message.first(Attribute.NONCE)
-    if username is None or nonce is None or message.first(Attribute.REALM) is None:
+    nonce = found.get(_NONCE)
+    if nonce is None or _REALM not in found or not (_USERNAME in found or _USERHASH in found):
         return _refuse(state, request, Refusal.INCOMPLETE_CREDENTIALS)
-    if not state.nonces.is_fresh(nonce, request.five_tuple, now=now):
+    issued = state.nonces.read_untrusted(nonce, request.five_tuple, now=now)
+    if issued is None:
         return challenge(state, request, Refusal.STALE_NONCE, now=now)
+    algorithm = _algorithm(found, issued.offer)
+    if isinstance(algorithm, Refusal):
+        return _refuse(state, request, algorithm)
+    if not issued.fresh:
+        return challenge(state, request, Refusal.STALE_NONCE, offer=issued.offer, now=now)
     try:
-        claimed = decode_text_untrusted(username, MAX_USERNAME)
+        claim = _claimed_untrusted(found, algorithm)
     except Malformed:
         return _refuse(state, request, Refusal.MALFORMED_ATTRIBUTE)
-    return Admitted(request, Claim(claimed))
+    return Admitted(request, claim, issued.offer, _ALGORITHM in found)
+
+
+def _algorithm(found: dict[int, bytes], offer: Offer) -> PasswordAlgorithm | Refusal:
+    """The three conditions under which PASSWORD-ALGORITHM counts (RFC 8489 §9.2.4).
+
+    Every nonce of ours has the "Password algorithms" bit, so they always apply.
+    """
+    named, echoed = found.get(_ALGORITHM), found.get(_ALGORITHMS)
+    if named is None and echoed is None:
+        return _MD5
+    if named is None or echoed is None:
+        return Refusal.ALGORITHM_WITHOUT_LIST
+    if echoed != offer.encoded:
+        return Refusal.OTHER_LIST
+    return offer.algorithm(named) or Refusal.ALGORITHM_NOT_OFFERED
+
+
+def _claimed_untrusted(found: dict[int, bytes], algorithm: PasswordAlgorithm) -> Claim:
+    """USERNAME where it is there, else USERHASH (RFC 8489 §14.4)."""
+    username = found.get(_USERNAME)
+    if username is not None:
+        return Claim(decode_text_untrusted(username, MAX_USERNAME), None, algorithm)
+    userhash = found[_USERHASH]
+    if len(userhash) != USERHASH_LENGTH:
+        raise Malformed("USERHASH is not 32 octets")
+    return Claim("", userhash, algorithm)
 
 
 def challenge(
@@ -74,30 +133,38 @@ def challenge(
     request: Request,
     refusal: Refusal,
     *,
+    offer: Offer = Offer.EITHER,
     username: str = "",
     detail: str = "",
     now: int,
 ) -> Outcome:
-    """401 or 438 with realm and a fresh nonce; no reason phrase, to stay small (see `_error`)."""
-    attributes = (
-        (Attribute.REALM, state.settings.realm.encode()),
-        (Attribute.NONCE, state.nonces.issue(request.five_tuple, now=now)),
-    )
-    reply = _error(state, request, refusal, attributes)
+    """401 or 438 with realm, a fresh nonce and the algorithms that it goes with.
+
+    No reason phrase, to stay small (see `_error`). Where even so the answer would be over four
+    times the request, it is one with a decoy for a nonce, which the client will find stale; and
+    where that does not fit either there is no answer.
+    """
+    realm = (_REALM, state.settings.realm.encode())
+    nonce = state.nonces.issue(request.five_tuple, offer, now=now)
+    reply = _error(state, request, refusal, realm, (_NONCE, nonce), (_ALGORITHMS, offer.encoded))
+    if not fits(reply.message, request):
+        decoy = state.nonces.decoy(request.five_tuple, now=now)
+        reply = _error(state, request, refusal, realm, (_NONCE, decoy))
+    replies: list[Change] = [reply] if fits(reply.message, request) else []
     method = request.message.method
     if refusal in (Refusal.NO_INTEGRITY, Refusal.STALE_NONCE):
-        return Outcome([reply], [Challenged(request.five_tuple, method, refusal)])
+        return Outcome(replies, [Challenged(request.five_tuple, method, refusal)])
     entry = RefusedRequest(request.five_tuple, method, username, refusal, detail)
-    return Outcome([reply], [entry])
+    return Outcome(replies, [entry])
 
 
 def _refuse(state: State, request: Request, refusal: Refusal) -> Outcome:
     entry = RefusedRequest(request.five_tuple, request.message.method, "", refusal, "")
-    return Outcome([_error(state, request, refusal, ())], [entry])
+    return Outcome([_error(state, request, refusal)], [entry])
 
 
 def _error(
-    state: State, request: Request, refusal: Refusal, attributes: tuple[tuple[int, bytes], ...]
+    state: State, request: Request, refusal: Refusal, *attributes: tuple[int, bytes]
 ) -> Reply:
     """An unauthenticated error response. Strangers get no reason phrase: with a forged source
     address every octet of it would be an octet of amplification."""

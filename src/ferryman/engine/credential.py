@@ -5,24 +5,36 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from ferryman.wire.registry import PasswordAlgorithm
+
 
 class Claim(NamedTuple):
-    """A username that arrived with a fresh nonce; nothing about it is proved yet."""
+    """A name that arrived with a fresh nonce; nothing about it is proved yet.
+
+    `userhash` (32 octets) stands in place of the username where it is there (RFC 8489 §14.4).
+    `algorithm` is what the asked-for key is to be made with.
+    """
 
     username: str
+    userhash: bytes | None = None
+    algorithm: PasswordAlgorithm = PasswordAlgorithm.MD5
 
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """The long-term keys (RFC 8489 §9.2.2) that a username may prove itself with.
+    """The long-term keys (RFC 8489 §9.2.2) that a name may prove itself with, made with the
+    claim's algorithm.
 
-    Several keys while a shared secret is being rotated. `owner` is who the quota counts:
-    the username without a time stamp. No keys: anonymous, under `no-auth` only.
+    Several keys while a shared secret is being rotated. `algorithms`: those that a key of this
+    user can be made with; where the claim's is not among them there are no keys. `owner` is who
+    the quota counts: the username without a time stamp. No keys and no username: anonymous, under
+    `no-auth` only.
     """
 
     username: str
     owner: str
     keys: tuple[bytes, ...] = field(repr=False)
+    algorithms: tuple[PasswordAlgorithm, ...] = (PasswordAlgorithm.SHA256, PasswordAlgorithm.MD5)
 
 
 class NoCredential(NamedTuple):

@@ -30,11 +30,6 @@ _RULES: dict[int, Rules] = {
     Method.CHANNEL_BIND: channel_bind.channel_bind,
 }
 
-# Behind MESSAGE-INTEGRITY, which every proved request has, it is no more than passed over.
-_UNDERSTOOD = {
-    method: UNDERSTOOD[Method(method)] | {Attribute.MESSAGE_INTEGRITY_SHA256} for method in _RULES
-}
-
 
 def decide(
     state: State,
@@ -51,14 +46,14 @@ def decide(
     request = proved.request
     outcome = Outcome()
     exchange = Exchange(request, proved.credential, lease, outcome, now)
-    reply = _answer(state, exchange, proved.key)
+    reply = _answer(state, exchange, proved)
     outcome.changes.append(reply)
     if not request.five_tuple.transport.is_stream:
         state.answered.remember(request.five_tuple, request.packet, reply.message, now=now)
     return outcome
 
 
-def _answer(state: State, exchange: Exchange, key: bytes | None) -> Reply:
+def _answer(state: State, exchange: Exchange, proved: Proved) -> Reply:
     try:
         attributes = _apply_rules(state, exchange)
         message_class = MessageClass.SUCCESS
@@ -74,7 +69,8 @@ def _answer(state: State, exchange: Exchange, key: bytes | None) -> Reply:
             message.method,
             message.transaction_id,
             attributes,
-            key=key,
+            key=None if proved.sha256 else proved.key,
+            sha256_key=proved.key if proved.sha256 else None,
             fingerprint=state.settings.fingerprint or message.has_fingerprint,
         ),
     )
@@ -82,7 +78,7 @@ def _answer(state: State, exchange: Exchange, key: bytes | None) -> Reply:
 
 def _apply_rules(state: State, exchange: Exchange) -> Attributes:
     method = exchange.message.method
-    unknown = exchange.message.unknown_required(_UNDERSTOOD[method])
+    unknown = exchange.message.unknown_required(UNDERSTOOD[Method(method)])
     if unknown:
         raise unknown_attributes(unknown)
     try:

@@ -1,48 +1,79 @@
-"""Stateless nonces (RFC 8489 §9.2): issuing one leaves nothing behind.
+"""Stateless nonces with RFC 8489's cookie (RFC 8489 §9.2): issuing one leaves nothing behind.
 
-A nonce is its time of issue and an HMAC over that time and the client's transport address, so it
-serves only the client that it was given to. Knows no user and no realm.
+A nonce is the cookie, its time of issue, and an HMAC over both and the client's transport address:
+it serves only the client that it was given to, and only with the features and the algorithms that
+it was given with. Knows no user and no realm.
 """
 
 from __future__ import annotations
 
 import hmac
 from binascii import Error, a2b_base64, b2a_base64
+from typing import NamedTuple
 
 from ferryman.engine.five_tuple import FiveTuple
+from ferryman.engine.offer import Offer
 from ferryman.engine.settings import SECOND
+from ferryman.wire.registry import NONCE_COOKIE, SecurityFeature
 
-_LENGTH = 20
-_SEAL = 11
+_COOKIE_LENGTH = 13
+_STAMP_LENGTH = 4
+_SEAL_LENGTH = 10
+_LENGTH = 32
+_DECOY_LENGTH = 6
+_OFFERS = (Offer.EITHER, Offer.MD5)
+
+
+class Issued(NamedTuple):
+    """A nonce of ours in the hands of the client that it was given to."""
+
+    offer: Offer
+    fresh: bool
 
 
 class Nonces:
-    """Issues and recognises nonces under one secret; `lifetime` in seconds, 0 for no expiry."""
+    """Issues and recognises nonces under one secret; `lifetime` in seconds, 0 for no expiry.
 
-    def __init__(self, secret: bytes, lifetime: int) -> None:
-        self._secret = secret
+    `anonymous_usernames`: clients are told to send USERHASH in place of USERNAME.
+    """
+
+    def __init__(self, secret: bytes, lifetime: int, *, anonymous_usernames: bool = False) -> None:
         self._lifetime = lifetime
+        features = int(SecurityFeature.PASSWORD_ALGORITHMS)
+        if anonymous_usernames:
+            features |= SecurityFeature.USERNAME_ANONYMITY
+        self._cookie = NONCE_COOKIE + b2a_base64(features.to_bytes(3, "big"), newline=False)
+        # With the cookie in the key, a nonce whose features were changed on the way is not ours.
+        self._key = hmac.digest(secret, self._cookie, "sha256")
 
-    def issue(self, client: FiveTuple, *, now: int) -> bytes:
-        """20 characters of base64: 32 bits of seconds and 88 bits of HMAC-SHA256."""
-        issued = (now // SECOND).to_bytes(4, "big")
-        return b2a_base64(issued + self._seal(issued, client), newline=False)
+    def issue(self, client: FiveTuple, offer: Offer = Offer.EITHER, *, now: int) -> bytes:
+        """32 characters: the cookie, and in base64 31 bits of seconds, 1 bit for the offer and
+        80 bits of HMAC-SHA256."""
+        stamp = ((now // SECOND) << 1 | (offer is Offer.MD5)).to_bytes(_STAMP_LENGTH, "big")
+        seal = self._seal(stamp, client)[:_SEAL_LENGTH]
+        return self._cookie + b2a_base64(stamp + seal, newline=False)[:-1]
 
-    def is_fresh(self, nonce: bytes, client: FiveTuple, *, now: int) -> bool:
-        """Whether the nonce was issued to this client no longer than `lifetime` ago."""
-        if len(nonce) != _LENGTH:
-            return False
+    def decoy(self, client: FiveTuple, *, now: int) -> bytes:
+        """8 characters that are no nonce of ours: always stale, where one of 32 has no room."""
+        stamp = (now // SECOND).to_bytes(_STAMP_LENGTH, "big")
+        return b2a_base64(self._seal(b"decoy" + stamp, client)[:_DECOY_LENGTH], newline=False)
+
+    def read_untrusted(self, nonce: bytes, client: FiveTuple, *, now: int) -> Issued | None:
+        """What the nonce was issued with, if we issued it to this client; None otherwise."""
+        if len(nonce) != _LENGTH or not nonce.startswith(self._cookie):
+            return None
         try:
-            plain = a2b_base64(nonce, strict_mode=True)
+            plain = a2b_base64(nonce[_COOKIE_LENGTH:] + b"=", strict_mode=True)
         except Error:
-            return False
-        issued = plain[:4]
-        if not hmac.compare_digest(plain[4:], self._seal(issued, client)):
-            return False
-        age = now // SECOND - int.from_bytes(issued, "big")
-        return self._lifetime == 0 or age < self._lifetime
+            return None
+        stamp = plain[:_STAMP_LENGTH]
+        if not hmac.compare_digest(plain[_STAMP_LENGTH:], self._seal(stamp, client)[:_SEAL_LENGTH]):
+            return None
+        number = int.from_bytes(stamp, "big")
+        fresh = self._lifetime == 0 or now // SECOND - (number >> 1) < self._lifetime
+        return Issued(_OFFERS[number & 1], fresh)
 
-    def _seal(self, issued: bytes, client: FiveTuple) -> bytes:
+    def _seal(self, sealed: bytes, client: FiveTuple) -> bytes:
         transport, address, _, _ = client
-        bound = b"%b%d,%d,%b" % (issued, transport, address.port, address.ip)
-        return hmac.digest(self._secret, bound, "sha256")[:_SEAL]
+        bound = b"%b%d,%d,%b" % (sealed, transport, address.port, address.ip)
+        return hmac.digest(self._key, bound, "sha256")

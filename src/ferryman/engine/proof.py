@@ -1,45 +1,75 @@
-"""Proving a claim (RFC 8489 §9.2.4): does MESSAGE-INTEGRITY match a key of the user's?
+"""Proving a claim (RFC 8489 §9.2.4): does the request's integrity match a key of the user's?
 
 Nothing is spent on a request before this. Knows no method.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from ferryman.engine.admission import Admitted, challenge
 from ferryman.engine.credential import ANONYMOUS, Credential, NoCredential
+from ferryman.engine.offer import Offer
 from ferryman.engine.refusals import Refusal
 from ferryman.engine.state import Outcome, Request, State
+from ferryman.wire.registry import PasswordAlgorithm
+
+_SHA256 = PasswordAlgorithm.SHA256
 
 
-@dataclass(frozen=True, slots=True)
-class Proved:
-    """A request whose sender holds `key`; `key` is None under no-auth only."""
+class Proved(NamedTuple):
+    """A request whose sender holds `key`; `key` is None under no-auth only.
+
+    `sha256`: the answer carries MESSAGE-INTEGRITY-SHA256 in place of MESSAGE-INTEGRITY.
+    """
 
     request: Request
     credential: Credential
-    key: bytes | None = field(repr=False)
+    key: bytes | None
+    sha256: bool = False
+
+    def __repr__(self) -> str:
+        return f"<Proved {self.request.message!r} by {self.credential.username!r}>"
 
 
 def prove(
     state: State, admitted: Admitted, credential: Credential | NoCredential, *, now: int
 ) -> Proved | Outcome:
-    """The proved request, or the 401 that settles it."""
-    request = admitted.request
-    if credential is ANONYMOUS:
+    """The proved request, or the 401 or 438 that settles it."""
+    request, claim = admitted.request, admitted.claim
+    if claim is None or credential is ANONYMOUS:
         return Proved(request, ANONYMOUS, None)
     if isinstance(credential, NoCredential):
-        username = admitted.claim.username if admitted.claim else ""
         return challenge(
             state,
             request,
             Refusal.UNKNOWN_USER,
-            username=username,
+            username=claim.username,
             detail=credential.reason,
             now=now,
         )
+    if _SHA256 in credential.algorithms:
+        if admitted.offer is not Offer.EITHER:
+            return _stale(state, request, credential, Refusal.BID_DOWN, Offer.EITHER, now=now)
+    elif claim.algorithm is _SHA256:
+        return _stale(state, request, credential, Refusal.MD5_KEY_ONLY, Offer.MD5, now=now)
+    message = request.message
+    # Where both integrity attributes are there, the stronger one counts (RFC 8489 §9.2.4).
+    verifies = message.verifies_sha256 if message.has_sha256 else message.verifies
     for key in credential.keys:
-        if request.message.verifies(key):
-            return Proved(request, credential, key)
+        if verifies(key):
+            return Proved(request, credential, key, admitted.algorithm_named)
     return challenge(state, request, Refusal.WRONG_PASSWORD, username=credential.username, now=now)
+
+
+def _stale(
+    state: State,
+    request: Request,
+    credential: Credential,
+    refusal: Refusal,
+    offer: Offer,
+    *,
+    now: int,
+) -> Outcome:
+    """A nonce whose list of algorithms is not this user's: 438, with one whose list is."""
+    return challenge(state, request, refusal, offer=offer, username=credential.username, now=now)

@@ -13,6 +13,7 @@ from ferryman.wire.registry import Attribute
 from ferryman.wire.values import encode_types
 
 REASONS = {
+    300: "Try Alternate",
     400: "Bad Request",
     401: "Unauthenticated",
     403: "Forbidden",
@@ -38,13 +39,36 @@ class Rule(NamedTuple):
 class Refusal(Enum):
     """One name per rule. The value carries the STUN error code, its clause and its meaning."""
 
-    NO_INTEGRITY = Rule(401, "RFC 8489 §9.2.4", "the request carries no MESSAGE-INTEGRITY")
+    NO_INTEGRITY = Rule(
+        401,
+        "RFC 8489 §9.2.4",
+        "the request carries neither MESSAGE-INTEGRITY nor MESSAGE-INTEGRITY-SHA256",
+    )
     INCOMPLETE_CREDENTIALS = Rule(
-        400, "RFC 8489 §9.2.4", "MESSAGE-INTEGRITY without USERNAME, REALM or NONCE"
+        400, "RFC 8489 §9.2.4", "integrity without USERNAME or USERHASH, REALM, or NONCE"
+    )
+    ALGORITHM_WITHOUT_LIST = Rule(
+        400,
+        "RFC 8489 §9.2.4",
+        "only one of PASSWORD-ALGORITHM and PASSWORD-ALGORITHMS is there",
+    )
+    OTHER_LIST = Rule(
+        400, "RFC 8489 §9.2.4", "PASSWORD-ALGORITHMS is not the list that came with the nonce"
+    )
+    ALGORITHM_NOT_OFFERED = Rule(
+        400, "RFC 8489 §9.2.4", "PASSWORD-ALGORITHM is not in the list that came with the nonce"
     )
     STALE_NONCE = Rule(438, "RFC 8489 §9.2.4", "the nonce is not one of ours or has expired")
     UNKNOWN_USER = Rule(401, "RFC 8489 §9.2.4", "no key is known for the username")
-    WRONG_PASSWORD = Rule(401, "RFC 8489 §9.2.4", "MESSAGE-INTEGRITY does not match the key")
+    MD5_KEY_ONLY = Rule(
+        438, "RFC 8489 §9.2.4", "the user has no SHA-256 key; a list with MD5 alone comes along"
+    )
+    BID_DOWN = Rule(
+        438, "RFC 8489 §9.2.1", "the nonce was issued with MD5 alone, and the user has SHA-256"
+    )
+    WRONG_PASSWORD = Rule(
+        401, "RFC 8489 §9.2.4", "the integrity of the request does not match the key"
+    )
     UNKNOWN_ATTRIBUTE = Rule(
         420, "RFC 8489 §6.3.1", "a comprehension-required attribute is not understood"
     )

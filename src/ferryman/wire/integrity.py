@@ -1,4 +1,4 @@
-"""MESSAGE-INTEGRITY and FINGERPRINT arithmetic (RFC 8489 §14.5, §14.7).
+"""MESSAGE-INTEGRITY, its SHA-256 sibling and FINGERPRINT: the arithmetic (RFC 8489 §14.5 to §14.7).
 
 Does not know where a key comes from, nor whether one is due.
 """
@@ -15,6 +15,12 @@ from ferryman.wire.registry import FINGERPRINT_XOR, HEADER_LENGTH
 INTEGRITY_LENGTH: Final = 20
 """Bytes of HMAC-SHA1."""
 
+SHA256_LENGTH: Final = 32
+"""Bytes of HMAC-SHA256."""
+
+SHA256_LENGTHS: Final = range(16, SHA256_LENGTH + 1, 4)
+"""Bytes that MESSAGE-INTEGRITY-SHA256 may be cut down to, where the usage allows it (§14.6)."""
+
 _ATTRIBUTE_HEADER: Final = 4
 
 
@@ -24,8 +30,21 @@ def message_integrity(key: bytes, covered: bytes) -> bytes:
     The length field in `covered` may hold anything: what is hashed counts up to the end of
     MESSAGE-INTEGRITY, as RFC 8489 §14.5 wants it.
     """
-    length = len(covered) - HEADER_LENGTH + _ATTRIBUTE_HEADER + INTEGRITY_LENGTH
-    return hmac.digest(key, covered[:2] + pack(">H", length) + covered[4:], "sha1")
+    return hmac.digest(key, _counting(covered, INTEGRITY_LENGTH), "sha1")
+
+
+def message_integrity_sha256(key: bytes, covered: bytes, length: int = SHA256_LENGTH) -> bytes:
+    """The first `length` bytes of HMAC-SHA256 of a message up to its MESSAGE-INTEGRITY-SHA256.
+
+    As with `message_integrity`, the length field in `covered` may hold anything (RFC 8489 §14.6).
+    """
+    return hmac.digest(key, _counting(covered, length), "sha256")[:length]
+
+
+def _counting(covered: bytes, value: int) -> bytes:
+    """`covered` with a length field that counts a value of so many bytes behind it."""
+    length = len(covered) - HEADER_LENGTH + _ATTRIBUTE_HEADER + value
+    return covered[:2] + pack(">H", length) + covered[4:]
 
 
 def fingerprint_value(covered: bytes) -> int:

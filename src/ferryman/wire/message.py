@@ -12,14 +12,22 @@ from struct import Struct
 from typing import Final
 
 from ferryman.wire.errors import Malformed
-from ferryman.wire.integrity import INTEGRITY_LENGTH, fingerprint_value, message_integrity
+from ferryman.wire.integrity import (
+    INTEGRITY_LENGTH,
+    SHA256_LENGTH,
+    SHA256_LENGTHS,
+    fingerprint_value,
+    message_integrity,
+    message_integrity_sha256,
+)
 from ferryman.wire.registry import HEADER_LENGTH, MAGIC_COOKIE, Attribute, MessageClass
 
 _HEADER: Final = Struct(">HHI12s")
 _ATTRIBUTE: Final = Struct(">HH")
 _UINT32: Final = Struct(">I")
 _CLASSES: Final = tuple(MessageClass)
-_INTEGRITY_SIZE: Final = 24  # header and value, as the next
+_INTEGRITY_SIZE: Final = 4 + INTEGRITY_LENGTH  # header and value, as the next two
+_SHA256_SIZE: Final = 4 + SHA256_LENGTH
 _FINGERPRINT_SIZE: Final = 8
 _OPTIONAL: Final = 0x8000
 
@@ -31,6 +39,7 @@ _FINGERPRINT: Final = int(Attribute.FINGERPRINT)
 _PADDING: Final = (b"", bytes(3), bytes(2), bytes(1))
 """What follows a value, by its length modulo 4."""
 _INTEGRITY_HEADER: Final = _ATTRIBUTE.pack(_INTEGRITY, INTEGRITY_LENGTH)
+_SHA256_HEADER: Final = _ATTRIBUTE.pack(_INTEGRITY_SHA256, SHA256_LENGTH)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -38,7 +47,8 @@ class Message:
     """A STUN message whose header and lengths are true; its values are not looked at yet.
 
     `attributes` holds (type, value without padding) in the order received, without those that
-    MESSAGE-INTEGRITY does not cover (RFC 8489 §14.5). Where a type occurs twice, the first counts.
+    no integrity attribute covers (RFC 8489 §14.5, §14.6). Where a type occurs twice, the first
+    counts.
     """
 
     message_class: MessageClass
@@ -46,7 +56,9 @@ class Message:
     transaction_id: bytes
     attributes: tuple[tuple[int, bytes], ...]
     has_fingerprint: bool = False
-    _covered: bytes = field(default=b"", compare=False)
+    _packet: bytes = field(default=b"", compare=False)
+    _integrity_at: int = field(default=0, compare=False)
+    _sha256_at: int = field(default=0, compare=False)
 
     def first(self, attribute: int) -> bytes | None:
         """Value of the first attribute of this type, None without one."""
@@ -61,10 +73,32 @@ class Message:
 
     def verifies(self, key: bytes) -> bool:
         """Whether MESSAGE-INTEGRITY is there and was made with this key; in constant time."""
-        claimed = self.first(_INTEGRITY)
-        if claimed is None or len(claimed) != INTEGRITY_LENGTH:
+        at = self._integrity_at
+        claimed = self._packet[at : at + _INTEGRITY_SIZE]
+        if not at or not claimed.startswith(_INTEGRITY_HEADER):
             return False
-        return compare_digest(claimed, message_integrity(key, self._covered))
+        return compare_digest(claimed[4:], message_integrity(key, self._packet[:at]))
+
+    @property
+    def has_sha256(self) -> bool:
+        """Whether MESSAGE-INTEGRITY-SHA256 is there, right or wrong."""
+        return self._sha256_at != 0
+
+    def verifies_sha256(self, key: bytes, *, shortest: int = SHA256_LENGTH) -> bool:
+        """Whether MESSAGE-INTEGRITY-SHA256 is there and was made with this key; in constant time.
+
+        A usage that allows truncation says how short the value may be: 16 to 32 bytes, a multiple
+        of 4 (RFC 8489 §14.6). TURN does not allow it.
+        """
+        at = self._sha256_at
+        claimed = self.first(_INTEGRITY_SHA256)
+        if not at or claimed is None:
+            return False
+        length = len(claimed)
+        if length not in SHA256_LENGTHS or length < shortest:
+            return False
+        covered = self._packet[:at]
+        return compare_digest(claimed, message_integrity_sha256(key, covered, length))
 
     def unknown_required(self, understood: Collection[int]) -> list[int]:
         """Comprehension-required types not in `understood`, in order, each once."""
@@ -98,25 +132,28 @@ def decode_untrusted(packet: bytes) -> Message:
         raise Malformed("length is not a multiple of 4")
     if length != size - HEADER_LENGTH:
         raise Malformed("length is not that of the packet")
-    attributes, covered, has_fingerprint = _decode_attributes_untrusted(packet, size)
+    attributes, integrity_at, sha256_at, has_fingerprint = _attributes_untrusted(packet, size)
     return Message(
         _CLASSES[(message_type >> 7 & 2) | (message_type >> 4 & 1)],
         (message_type & 0x000F) | (message_type & 0x00E0) >> 1 | (message_type & 0x3E00) >> 2,
         transaction_id,
         attributes,
         has_fingerprint,
-        packet[:covered],
+        packet,
+        integrity_at,
+        sha256_at,
     )
 
 
-def _decode_attributes_untrusted(
+def _attributes_untrusted(
     packet: bytes, size: int
-) -> tuple[tuple[tuple[int, bytes], ...], int, bool]:
-    """Attributes that count, bytes before the first MESSAGE-INTEGRITY (else 0), FINGERPRINT."""
+) -> tuple[tuple[tuple[int, bytes], ...], int, int, bool]:
+    """Attributes that count, where the first MESSAGE-INTEGRITY begins and where its SHA-256
+    sibling does (else 0), whether there is a FINGERPRINT."""
     unpack = _ATTRIBUTE.unpack_from
     attributes: list[tuple[int, bytes]] = []
-    covered = 0
-    sealed = 0  # the integrity attribute seen last: little that follows it counts
+    integrity_at = 0
+    sha256_at = 0
     at = HEADER_LENGTH
     while at < size:
         number, length = unpack(packet, at)
@@ -127,19 +164,18 @@ def _decode_attributes_untrusted(
         if number == _FINGERPRINT:
             _check_fingerprint_untrusted(packet, at, length)
             attributes.append((number, packet[start:end]))
-            return tuple(attributes), covered, True
-        if not sealed:
+            return tuple(attributes), integrity_at, sha256_at, True
+        if sha256_at:
+            pass  # nothing behind it counts but FINGERPRINT
+        elif number == _INTEGRITY_SHA256:
+            attributes.append((number, packet[start:end]))
+            sha256_at = at
+        elif not integrity_at:
             attributes.append((number, packet[start:end]))
             if number == _INTEGRITY:
-                covered = at
-                sealed = number
-            elif number == _INTEGRITY_SHA256:
-                sealed = number
-        elif number == _INTEGRITY_SHA256 and sealed == _INTEGRITY:
-            attributes.append((number, packet[start:end]))
-            sealed = number
+                integrity_at = at
         at = (end + 3) & ~3
-    return tuple(attributes), covered, False
+    return tuple(attributes), integrity_at, sha256_at, False
 
 
 def _check_fingerprint_untrusted(packet: bytes, at: int, length: int) -> None:
@@ -158,12 +194,14 @@ def encode(
     attributes: Iterable[tuple[int, bytes]],
     *,
     key: bytes | None = None,
+    sha256_key: bytes | None = None,
     fingerprint: bool = False,
 ) -> bytes:
     """A message with these attributes in this order, padded with zeros.
 
-    `key` adds MESSAGE-INTEGRITY, `fingerprint` adds FINGERPRINT, last. Raises ValueError for what
-    no message can hold: a method over 12 bits, an id that is not 12 bytes, over 65,535 bytes.
+    `key` adds MESSAGE-INTEGRITY, `sha256_key` MESSAGE-INTEGRITY-SHA256, `fingerprint` FINGERPRINT,
+    in this order, last. Raises ValueError for what no message can hold: a method over 12 bits, an
+    id that is not 12 bytes, over 65,535 bytes.
     """
     if not 0 <= method <= 0xFFF or len(transaction_id) != 12:
         raise ValueError("method is 12 bits and the transaction id 12 bytes")
@@ -172,6 +210,10 @@ def encode(
         length = len(body) + _INTEGRITY_SIZE
         covered = _encode_header(message_class, method, transaction_id, length) + body
         body += _INTEGRITY_HEADER + message_integrity(key, covered)
+    if sha256_key is not None:
+        length = len(body) + _SHA256_SIZE
+        covered = _encode_header(message_class, method, transaction_id, length) + body
+        body += _SHA256_HEADER + message_integrity_sha256(sha256_key, covered)
     if not fingerprint:
         return _encode_header(message_class, method, transaction_id, len(body)) + body
     length = len(body) + _FINGERPRINT_SIZE

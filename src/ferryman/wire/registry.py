@@ -42,6 +42,16 @@ MAX_REASON: Final = 763
 MAX_SOFTWARE: Final = 763
 """Bytes of SOFTWARE (RFC 8489 §14.14)."""
 
+MAX_DOMAIN: Final = 255
+"""Bytes of ALTERNATE-DOMAIN (RFC 8489 §14.16)."""
+
+USERHASH_LENGTH: Final = 32
+"""Bytes of USERHASH (RFC 8489 §14.4)."""
+
+NONCE_COOKIE: Final = b"obMatJos2"
+"""What the nonce of a server that knows RFC 8489 begins with; 4 characters of base64 follow,
+which are the 24 bits of `SecurityFeature` (RFC 8489 §9.2)."""
+
 
 class MessageClass(IntEnum):
     """The two class bits of a message type (RFC 8489 §5)."""
@@ -138,6 +148,20 @@ class ErrorCode(IntEnum):
     INSUFFICIENT_CAPACITY = 508
 
 
+class PasswordAlgorithm(IntEnum):
+    """How a long-term key is made of a password (RFC 8489 §18.5)."""
+
+    MD5 = 0x0001
+    SHA256 = 0x0002
+
+
+class SecurityFeature(IntEnum):
+    """Bits of the nonce cookie, bit 0 the most significant of 24 (RFC 8489 §18.1)."""
+
+    PASSWORD_ALGORITHMS = 0x800000
+    USERNAME_ANONYMITY = 0x400000
+
+
 _KNOWN: Final = frozenset(
     {
         Attribute.MAPPED_ADDRESS,
@@ -162,19 +186,22 @@ _KNOWN: Final = frozenset(
     }
 )
 
-UNDERSTOOD: Final[dict[Method, frozenset[Attribute]]] = {
-    # Binding is answered without credentials, so whatever belongs to them may be passed over.
-    Method.BINDING: _KNOWN
-    | {
+_OF_CREDENTIALS: Final = frozenset(
+    {
         Attribute.MESSAGE_INTEGRITY_SHA256,
         Attribute.PASSWORD_ALGORITHM,
         Attribute.USERHASH,
-    },
-    Method.ALLOCATE: _KNOWN,
-    Method.REFRESH: _KNOWN,
+    }
+)
+
+UNDERSTOOD: Final[dict[Method, frozenset[Attribute]]] = {
+    # Binding is answered without credentials: whatever belongs to them is passed over.
+    Method.BINDING: _KNOWN | _OF_CREDENTIALS,
+    Method.ALLOCATE: _KNOWN | _OF_CREDENTIALS,
+    Method.REFRESH: _KNOWN | _OF_CREDENTIALS,
     Method.SEND: _KNOWN,
-    Method.CREATE_PERMISSION: _KNOWN,
-    Method.CHANNEL_BIND: _KNOWN,
+    Method.CREATE_PERMISSION: _KNOWN | _OF_CREDENTIALS,
+    Method.CHANNEL_BIND: _KNOWN | _OF_CREDENTIALS,
 }
 """Comprehension-required attributes that the server knows, for each method it serves.
 

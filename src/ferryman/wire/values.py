@@ -18,6 +18,7 @@ _ADDRESS: Final = Struct(">xBH")
 _UINT32: Final = Struct(">I")
 _CHANNEL: Final = Struct(">Hxx")
 _ERROR: Final = Struct(">xxBB")
+_ALGORITHM: Final = Struct(">HH")
 _PORT_MASK: Final = MAGIC_COOKIE >> 16
 _COOKIE: Final = MAGIC_COOKIE.to_bytes(4, "big")
 _SIZES: Final = {int(Family.IPV4): 8, int(Family.IPV6): 20}
@@ -105,6 +106,27 @@ def decode_types_untrusted(value: bytes) -> list[int]:
     if len(value) & 1:
         raise Malformed("a list of types has an odd length")
     return [int.from_bytes(value[at : at + 2], "big") for at in range(0, len(value), 2)]
+
+
+def encode_password_algorithms(algorithms: Iterable[int]) -> bytes:
+    """PASSWORD-ALGORITHMS in order of preference, without parameters; of one algorithm also
+    PASSWORD-ALGORITHM (RFC 8489 §14.11, §14.12)."""
+    return b"".join(_ALGORITHM.pack(number, 0) for number in algorithms)
+
+
+def decode_password_algorithms_untrusted(value: bytes) -> list[tuple[int, bytes]]:
+    """Numbers and parameters in order (RFC 8489 §14.11, §14.12)."""
+    found, at = [], 0
+    while at < len(value):
+        start = at + _ALGORITHM.size
+        if start > len(value):
+            raise Malformed("a list of password algorithms is cut off")
+        number, length = _ALGORITHM.unpack_from(value, at)
+        if start + length > len(value):
+            raise Malformed("a password algorithm's parameters are cut off")
+        found.append((number, value[start : start + length]))
+        at = (start + length + 3) & ~3
+    return found
 
 
 def encode_requested_transport(protocol: int) -> bytes:
