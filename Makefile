@@ -62,6 +62,8 @@ lint: build $(VENV)/test.stamp  ## ruff, mypy, import stairs, stub against binar
 	$(BIN)/python -m mypy.stubtest ferryman.datapath._native
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --quiet --locked --workspace --all-targets -- -D warnings
+	$(CARGO) fmt --check --manifest-path fuzz/Cargo.toml
+	$(CARGO) clippy --quiet --locked --manifest-path fuzz/Cargo.toml --target-dir target/fuzz -- -D warnings
 
 bench: build  ## Ferryman and coturn side by side on one core (COTURN=/path/to/turnserver)
 	$(CARGO) build --quiet --locked --release -p ferryman-load

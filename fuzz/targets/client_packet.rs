@@ -40,6 +40,7 @@ fn table() -> Table {
         bound: relayed,
         advertised: relayed,
         expires_at: LATER,
+        bytes_per_second: 0,
     });
     table.apply(Change::Permit {
         allocation: 1,
@@ -73,6 +74,9 @@ fuzz_target!(|packet: &[u8]| {
         ..WORLD.client
     };
     let verdict = table.from_client(&stranger, packet, NOW);
-    let goes = matches!(verdict, FromClient::ToPeer { .. } | FromClient::HandOver { .. });
+    let goes = matches!(
+        verdict,
+        FromClient::ToPeer { .. } | FromClient::HandOver { .. }
+    );
     assert!(!goes, "a stranger sends");
 });
