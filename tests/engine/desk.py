@@ -9,7 +9,7 @@ from itertools import count
 from ferryman.auth.long_term import long_term_key
 from ferryman.auth.sources import Keys, StaticKeys, StaticUsers
 from ferryman.engine.admission import admit
-from ferryman.engine.allocate import relay_need
+from ferryman.engine.allocate import relay_needs
 from ferryman.engine.changes import Change, Reply
 from ferryman.engine.credential import ANONYMOUS, Claim, Credential, NoCredential
 from ferryman.engine.decision import decide
@@ -94,6 +94,7 @@ class Desk:
     now: int = 1_000 * SECOND
     nonce_lifetime: int = 600
     lease_refusal: Refusal | None = None
+    short_of: dict[Family, Refusal] = field(default_factory=dict)
     credential: Credential | NoCredential | None = None
 
     def __post_init__(self) -> None:
@@ -119,11 +120,12 @@ class Desk:
         proved = prove(self.state, admitted, credential, now=self.now)
         if isinstance(proved, Outcome):
             return proved
-        need = relay_need(self.state, proved.request, now=self.now)
-        lease = self._lease(need) if need else None
-        outcome = decide(self.state, proved, lease, now=self.now)
-        if isinstance(lease, RelayLease) and not outcome.lease_taken:
-            self.given_back.append(lease)
+        needs = relay_needs(self.state, proved.request, now=self.now)
+        leases = tuple(self._lease(need) for need in needs)
+        outcome = decide(self.state, proved, leases, now=self.now)
+        for lease in leases:
+            if isinstance(lease, RelayLease) and lease not in outcome.taken:
+                self.given_back.append(lease)
         return outcome
 
     def _resolve(self, claim: Claim | None) -> Credential | NoCredential:
@@ -134,6 +136,8 @@ class Desk:
     def _lease(self, need: RelayNeed) -> RelayLease | Refusal:
         if self.lease_refusal is not None:
             return self.lease_refusal
+        if need.family in self.short_of:
+            return self.short_of[need.family]
         port = next(self._ports)
         if need.even and port % 2:
             port = next(self._ports)

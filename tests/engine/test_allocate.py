@@ -291,7 +291,8 @@ def test_two_allocations_that_claim_one_address_part_without_harm() -> None:
     second.allocate()
     table = desk.state.allocations
     one, other = list(table)
-    table._by_relayed[one.relayed] = other
+    (relayed,) = one.advertised
+    table._by_relayed[relayed] = other
     assert first.refresh(0).code == 0
-    assert table.relaying(one.relayed, now=desk.now) is other
+    assert table.relaying(relayed, now=desk.now) is other
     assert second.refresh(0).code == 0

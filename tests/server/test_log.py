@@ -19,6 +19,7 @@ from ferryman.engine.journal import (
     Permitted,
     Refreshed,
     RefusedRequest,
+    RelayedClosed,
 )
 from ferryman.engine.refusals import Refusal
 from ferryman.engine.settings import SECOND
@@ -37,11 +38,12 @@ def entries(user: str) -> list[Entry]:
         Challenged(CLIENT, Method.ALLOCATE, Refusal.NO_INTEGRITY),
         RefusedRequest(CLIENT, Method.ALLOCATE, user, Refusal.WRONG_PASSWORD, ""),
         RefusedRequest(CLIENT, Method.CHANNEL_BIND, user, Refusal.FORBIDDEN_PEER, user),
-        Opened(CLIENT, 1, user, PEER, 600),
+        Opened(CLIENT, 1, user, (PEER, PEER), 600),
         Refreshed(CLIENT, 1, user, 600),
         Permitted(CLIENT, 1, user, (PEER,)),
         ChannelBound(CLIENT, 1, user, 0x4000, PEER),
-        Closed(CLIENT, 1, user, PEER, Ending.EXPIRED, 600, Usage(1, 2, 3, 4, 5)),
+        RelayedClosed(CLIENT, 1, user, PEER, Ending.EXPIRED),
+        Closed(CLIENT, 1, user, (PEER,), Ending.EXPIRED, 600, Usage(1, 2, 3, 4, 5)),
     ]
 
 
@@ -71,7 +73,7 @@ def test_json_lines_give_the_name_back_as_it_was() -> None:
 
 
 def test_a_name_cannot_forge_another_field() -> None:
-    (line,) = written(Format.TEXT, [Opened(CLIENT, 1, "x code=0 why=ok", PEER, 600)])
+    (line,) = written(Format.TEXT, [Opened(CLIENT, 1, "x code=0 why=ok", (PEER,), 600)])
     assert 'user="x code=0 why=ok"' in line
 
 

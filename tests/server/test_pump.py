@@ -125,7 +125,7 @@ def test_allocations_that_expire_in_the_batch_of_a_fault_are_still_closed() -> N
     allocate(table, 1)
     table.pump.run_batch()
     (allocation,) = table.state.allocations
-    table.state.allocations.extend(allocation, expires_at=0)
+    table.state.allocations.extend(allocation, allocation.relayed, expires_at=0)
     allocate(table, 2, "poison")
     table.pump.run_batch()
     table.pump.run_batch()

@@ -9,17 +9,20 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from ferryman.engine.changes import (
+    AddRelayed,
     BindChannel,
     Change,
     CloseAllocation,
+    CloseRelayed,
     ExtendAllocation,
+    ExtendRelayed,
     OpenAllocation,
     Permit,
     Reply,
     Usage,
 )
 from ferryman.engine.five_tuple import FiveTuple, Transport
-from ferryman.wire.address import Address
+from ferryman.wire.address import Address, Family
 
 RawFiveTuple: TypeAlias = tuple[int, bytes, int, bytes, int, int]
 RawDiscovery: TypeAlias = tuple[tuple[bytes, bytes], tuple[bytes, bytes], tuple[int, int]]
@@ -42,6 +45,13 @@ class Closed(NamedTuple):
     usage: Usage
 
 
+class RelayedClosed(NamedTuple):
+    """One relayed address of an allocation is closed, its relay socket too."""
+
+    allocation: int
+    family: Family
+
+
 class Disconnected(NamedTuple):
     """A client's connection (any but UDP) is gone."""
 
@@ -54,7 +64,7 @@ class Noticed(NamedTuple):
     text: str
 
 
-Event: TypeAlias = Asked | Closed | Disconnected | Noticed
+Event: TypeAlias = Asked | Closed | RelayedClosed | Disconnected | Noticed
 
 
 class Native(Protocol):
@@ -111,6 +121,19 @@ def _open(change: OpenAllocation) -> Command:
     )
 
 
+def _add_relayed(change: AddRelayed) -> Command:
+    allocation, bound, advertised, expires_at = change
+    return (6, allocation, *bound, *advertised, expires_at)
+
+
+def _extend_relayed(change: ExtendRelayed) -> Command:
+    return (12, change.allocation, int(change.family), change.expires_at)
+
+
+def _close_relayed(change: CloseRelayed) -> Command:
+    return (13, change.allocation, int(change.family))
+
+
 def _extend(change: ExtendAllocation) -> Command:
     return (2, change.allocation, change.expires_at)
 
@@ -139,6 +162,9 @@ def _bind_channel(change: BindChannel) -> Command:
 _COMMANDS: dict[type, Callable[[Any], Command]] = {
     Reply: _reply,
     OpenAllocation: _open,
+    AddRelayed: _add_relayed,
+    ExtendRelayed: _extend_relayed,
+    CloseRelayed: _close_relayed,
     ExtendAllocation: _extend,
     CloseAllocation: _close,
     Permit: _permit,
@@ -146,9 +172,10 @@ _COMMANDS: dict[type, Callable[[Any], Command]] = {
 }
 
 
-_EVENTS: tuple[Callable[[tuple[Any, ...]], Event], ...] = (
-    lambda raw: Asked(unpack_five_tuple(raw[1]), raw[2]),
-    lambda raw: Closed(raw[1], Usage(*raw[2:])),
-    lambda raw: Disconnected(unpack_five_tuple(raw[1])),
-    lambda raw: Noticed(raw[1]),
-)
+_EVENTS: dict[int, Callable[[tuple[Any, ...]], Event]] = {
+    0: lambda raw: Asked(unpack_five_tuple(raw[1]), raw[2]),
+    1: lambda raw: Closed(raw[1], Usage(*raw[2:])),
+    2: lambda raw: Disconnected(unpack_five_tuple(raw[1])),
+    3: lambda raw: Noticed(raw[1]),
+    8: lambda raw: RelayedClosed(raw[1], Family(raw[2])),
+}

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ferryman.engine.allocation import Allocation
-from ferryman.engine.changes import OpenAllocation
+from ferryman.engine.allocation import Allocation, Relayed
+from ferryman.engine.changes import AddRelayed, Change, OpenAllocation
 from ferryman.engine.channel import Channels
 from ferryman.engine.ending import close
 from ferryman.engine.journal import Ending, Opened
@@ -11,17 +11,17 @@ from ferryman.engine.lifetime import granted_lifetime, requested_lifetime
 from ferryman.engine.permission import Permissions
 from ferryman.engine.refusals import Refusal, Refused
 from ferryman.engine.relay import RelayLease, RelayNeed, Reservation
-from ferryman.engine.settings import SECOND, DefaultFamily, Settings
+from ferryman.engine.relay_families import wanted_families, wants_pair
+from ferryman.engine.settings import SECOND
 from ferryman.engine.source import source_of, source_text
-from ferryman.engine.state import Exchange, Request, State
+from ferryman.engine.state import Exchange, Leases, Request, State
 from ferryman.wire.address import Family
 from ferryman.wire.errors import Malformed
 from ferryman.wire.message import Message
 from ferryman.wire.registry import Attribute, Method
 from ferryman.wire.values import (
-    decode_even_port_untrusted,
-    decode_family_untrusted,
     decode_requested_transport_untrusted,
+    encode_address_error,
     encode_uint32,
     encode_xor_address,
 )
@@ -30,22 +30,22 @@ UDP = 17
 TOKEN_LENGTH = 8
 
 
-def relay_need(state: State, request: Request, *, now: int) -> RelayNeed | None:
-    """Which relay port to hand to `decide` with this request; None when it needs none.
+def relay_needs(state: State, request: Request, *, now: int) -> tuple[RelayNeed, ...]:
+    """Which relay ports to hand to `decide` with this request, one for each.
 
-    Only a guess at what `allocate` will say: a request that it refuses leaves the port untouched.
+    Only a guess at what `allocate` will say: a request that it refuses leaves them untouched.
     """
     message = request.message
     if message.method != Method.ALLOCATE or message.first(Attribute.RESERVATION_TOKEN) is not None:
-        return None
+        return ()
     if state.allocations.of(request.five_tuple, now=now) is not None:
-        return None
+        return ()
     try:
-        family = _requested_family(message, request.five_tuple.client.family, state.settings)
-        even = message.first(Attribute.EVEN_PORT) is not None
-        return RelayNeed(family, even=even, pair=_wants_pair(message))
+        families = wanted_families(message, request.five_tuple.client.family, state.settings)
+        even, pair = message.first(Attribute.EVEN_PORT) is not None, wants_pair(message)
+        return tuple(RelayNeed(family, even=even, pair=pair) for family in families)
     except (Malformed, Refused):
-        return None
+        return ()
 
 
 def allocate(state: State, exchange: Exchange) -> tuple[tuple[int, bytes], ...]:
@@ -55,23 +55,25 @@ def allocate(state: State, exchange: Exchange) -> tuple[tuple[int, bytes], ...]:
         raise Refused(Refusal.ALLOCATION_EXISTS)
     _check_transport(message)
     _check_token(message)
-    family = _requested_family(message, exchange.five_tuple.client.family, state.settings)
+    families = wanted_families(message, exchange.five_tuple.client.family, state.settings)
     lifetime = granted_lifetime(requested_lifetime(message), state.settings)
     _check_quota(state, exchange)
     _check_source(state, exchange)
     _check_capacity(state, exchange)
-    lease = _take_lease(state, exchange, family)
-    token = _reserve_next_higher(state, exchange, lease)
-    _open(state, exchange, lease, lifetime)
+    leases = _take_leases(state, exchange, families)
+    token = _reserve_next_higher(state, exchange, leases[0])
+    _open(state, exchange, leases, lifetime)
     transaction_id = message.transaction_id
+    relayed = (encode_xor_address(lease.advertised, transaction_id) for lease in leases)
     return (
-        (Attribute.XOR_RELAYED_ADDRESS, encode_xor_address(lease.advertised, transaction_id)),
+        *((Attribute.XOR_RELAYED_ADDRESS, address) for address in relayed),
         (Attribute.LIFETIME, encode_uint32(lifetime)),
         *token,
         (
             Attribute.XOR_MAPPED_ADDRESS,
             encode_xor_address(exchange.five_tuple.client, transaction_id),
         ),
+        *_address_errors(exchange, families),
     )
 
 
@@ -92,28 +94,19 @@ def _check_token(message: Message) -> None:
         raise Refused(Refusal.TOKEN_AND_EVEN_PORT)
     if message.first(Attribute.REQUESTED_ADDRESS_FAMILY) is not None:
         raise Refused(Refusal.TOKEN_AND_FAMILY)
+    if message.first(Attribute.ADDITIONAL_ADDRESS_FAMILY) is not None:
+        raise Refused(Refusal.TOKEN_AND_ADDITIONAL)
     if len(token) != TOKEN_LENGTH:
         raise Malformed(f"RESERVATION-TOKEN has {len(token)} octets, not {TOKEN_LENGTH}")
 
 
-def _requested_family(message: Message, client: Family, settings: Settings) -> Family:
-    value = message.first(Attribute.REQUESTED_ADDRESS_FAMILY)
-    if value is None:
-        default = settings.default_family
-        return client if default is DefaultFamily.KEEP else Family[default.name]
-    number = decode_family_untrusted(value)
-    try:
-        return Family(number)
-    except ValueError:
-        raise Refused(Refusal.UNSUPPORTED_FAMILY, f"family 0x{number:02X}") from None
-
-
 def _check_quota(state: State, exchange: Exchange) -> None:
-    """Allocations and reservations count alike; a token turns one into the other."""
+    """Allocations, dual ones too, and reservations count one each; a token turns one of the
+    latter into one of the former."""
     message, settings = exchange.message, state.settings
     if message.first(Attribute.RESERVATION_TOKEN) is not None:
         return
-    wanted = 2 if _wants_pair(message) else 1
+    wanted = 2 if wants_pair(message) else 1
     total = len(state.allocations) + len(state.reservations)
     if settings.total_quota and total + wanted > settings.total_quota:
         raise Refused(Refusal.TOTAL_QUOTA, f"total-quota={settings.total_quota}")
@@ -136,32 +129,53 @@ def _check_capacity(state: State, exchange: Exchange) -> None:
     settings = state.settings
     if not settings.capacity or exchange.message.first(Attribute.RESERVATION_TOKEN) is not None:
         return
-    wanted = 2 if _wants_pair(exchange.message) else 1
+    wanted = 2 if wants_pair(exchange.message) else 1
     reserved = (len(state.reservations) + wanted) * settings.bytes_per_second
     if state.allocations.promised + reserved > settings.capacity:
         raise Refused(Refusal.CAPACITY, f"bps-capacity={settings.capacity}")
 
 
-def _wants_pair(message: Message) -> bool:
-    """Whether EVEN-PORT has the R bit (RFC 8656 §18.6)."""
-    value = message.first(Attribute.EVEN_PORT)
-    return value is not None and decode_even_port_untrusted(value)
-
-
-def _take_lease(state: State, exchange: Exchange, family: Family) -> RelayLease:
+def _take_leases(
+    state: State, exchange: Exchange, families: tuple[Family, ...]
+) -> list[RelayLease]:
+    """At least one; of a dual allocation, what can be had (RFC 8656 §7.2, check 9)."""
     owner = exchange.credential.owner
     token = exchange.message.first(Attribute.RESERVATION_TOKEN)
     if token is not None:
         if state.reservations.find(token, owner, now=exchange.now) is None:
             raise Refused(Refusal.UNKNOWN_TOKEN)
-        return state.reservations.remove(token)
-    if _wants_pair(exchange.message) and not state.reservations.has_room(owner):
+        return [state.reservations.remove(token)]
+    if wants_pair(exchange.message) and not state.reservations.has_room(owner):
         raise Refused(Refusal.NO_PORT, "too many reservations")
-    lease = exchange.lease
-    if not isinstance(lease, RelayLease):
-        raise Refused(lease or Refusal.NO_PORT, family.name)
-    exchange.outcome.lease_taken = True
-    return lease
+    leases = [lease for lease in exchange.leases if isinstance(lease, RelayLease)]
+    if not leases:
+        raise _none_left(exchange.leases, families)
+    exchange.outcome.taken += leases
+    return leases
+
+
+def _none_left(leases: Leases, families: tuple[Family, ...]) -> Refused:
+    """Why there is no relayed address at all."""
+    if len(families) > 1:
+        return Refused(Refusal.NEITHER_FAMILY)
+    refusal = next((lease for lease in leases if isinstance(lease, Refusal)), Refusal.NO_PORT)
+    return Refused(refusal, families[0].name)
+
+
+def _address_errors(
+    exchange: Exchange, families: tuple[Family, ...]
+) -> tuple[tuple[int, bytes], ...]:
+    """ADDRESS-ERROR-CODE for the family that a dual allocation has to do without."""
+    if exchange.message.first(Attribute.RESERVATION_TOKEN) is not None:
+        return ()
+    return tuple(
+        (
+            Attribute.ADDRESS_ERROR_CODE,
+            encode_address_error(family, refusal.code, refusal.reason),
+        )
+        for family, refusal in zip(families, exchange.leases, strict=False)
+        if isinstance(refusal, Refusal)
+    )
 
 
 def _reserve_next_higher(
@@ -177,41 +191,51 @@ def _reserve_next_higher(
     return ((Attribute.RESERVATION_TOKEN, token),)
 
 
-def _open(state: State, exchange: Exchange, lease: RelayLease, lifetime: int) -> None:
+def _open(state: State, exchange: Exchange, leases: list[RelayLease], lifetime: int) -> None:
     expired = state.allocations.holding(exchange.five_tuple)
     if expired is not None:
         close(state, expired, Ending.EXPIRED, exchange.outcome, now=exchange.now)
     state.last_number += 1
     settings = state.settings
+    expires_at = exchange.now + lifetime * SECOND
     allocation = Allocation(
         number=state.last_number,
         five_tuple=exchange.five_tuple,
         username=exchange.credential.username,
         owner=exchange.credential.owner,
-        lease=lease,
+        relayed={lease.bound.family: Relayed(lease, expires_at) for lease in leases},
         opened_at=exchange.now,
-        expires_at=exchange.now + lifetime * SECOND,
         permissions=Permissions(settings.maximum_permissions),
         channels=Channels(settings.maximum_channels),
         bytes_per_second=settings.bytes_per_second,
     )
     state.allocations.add(allocation)
-    exchange.outcome.changes.append(
-        OpenAllocation(
-            allocation.number,
-            allocation.five_tuple,
-            lease.bound,
-            lease.advertised,
-            allocation.expires_at,
-            allocation.bytes_per_second,
-        )
-    )
+    exchange.outcome.changes += _changes(allocation)
     exchange.outcome.journal.append(
         Opened(
             allocation.five_tuple,
             allocation.number,
             allocation.username,
-            allocation.relayed,
+            allocation.advertised,
             lifetime,
         )
     )
+
+
+def _changes(allocation: Allocation) -> list[Change]:
+    first, *others = allocation.relayed.values()
+    number = allocation.number
+    return [
+        OpenAllocation(
+            number,
+            allocation.five_tuple,
+            first.lease.bound,
+            first.lease.advertised,
+            first.expires_at,
+            allocation.bytes_per_second,
+        ),
+        *(
+            AddRelayed(number, other.lease.bound, other.lease.advertised, other.expires_at)
+            for other in others
+        ),
+    ]

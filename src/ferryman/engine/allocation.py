@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -17,7 +17,7 @@ from ferryman.engine.five_tuple import FiveTuple
 from ferryman.engine.permission import Permissions
 from ferryman.engine.relay import RelayLease
 from ferryman.engine.source import source_of
-from ferryman.wire.address import Address
+from ferryman.wire.address import Address, Family
 
 _Key = TypeVar("_Key")
 _SLACK = 64
@@ -25,20 +25,28 @@ _SLACK = 64
 
 
 @dataclass(slots=True)
-class Allocation:
-    """One client's relayed address and what it may reach; `expires_at` moves with each Refresh.
+class Relayed:
+    """One relayed address; `expires_at` moves with each Refresh that means it."""
 
-    `source`: where the request came from that opened it. `bytes_per_second`: what it may carry in
-    each direction; 0 for no limit.
+    lease: RelayLease
+    expires_at: int
+
+
+@dataclass(slots=True)
+class Allocation:
+    """One client's relayed addresses, one of a family at most, and what they may reach.
+
+    Permissions and channels need no family of their own: each peer has one. `source`: where the
+    request came from that opened it. `bytes_per_second`: what it may carry in each direction; 0
+    for no limit.
     """
 
     number: int
     five_tuple: FiveTuple
     username: str
     owner: str
-    lease: RelayLease
+    relayed: dict[Family, Relayed]
     opened_at: int
-    expires_at: int
     permissions: Permissions
     channels: Channels
     bytes_per_second: int = 0
@@ -48,8 +56,35 @@ class Allocation:
         self.source = source_of(self.five_tuple.client.ip)
 
     @property
-    def relayed(self) -> Address:
-        return self.lease.advertised
+    def expires_at(self) -> int:
+        """When the last of its relayed addresses ends."""
+        return max(relayed.expires_at for relayed in self.relayed.values())
+
+    @property
+    def next_end(self) -> int:
+        """When the first of its relayed addresses ends."""
+        return min(relayed.expires_at for relayed in self.relayed.values())
+
+    @property
+    def leases(self) -> list[RelayLease]:
+        return [relayed.lease for relayed in self.relayed.values()]
+
+    @property
+    def advertised(self) -> tuple[Address, ...]:
+        """Its relayed addresses as clients and peers know them."""
+        return tuple(lease.advertised for lease in self.leases)
+
+    def relays(self, family: Family, *, now: int) -> bool:
+        """Whether it has a live relayed address of this family."""
+        relayed = self.relayed.get(family)
+        return relayed is not None and now < relayed.expires_at
+
+    def families(self, *, now: int) -> tuple[Family, ...]:
+        """The families of its live relayed addresses."""
+        return tuple(family for family in self.relayed if self.relays(family, now=now))
+
+    def expired_families(self, *, now: int) -> tuple[Family, ...]:
+        return tuple(family for family in self.relayed if not self.relays(family, now=now))
 
 
 class Allocations:
@@ -79,8 +114,9 @@ class Allocations:
         return self._by_five_tuple.get(five_tuple)
 
     def relaying(self, address: Address, *, now: int) -> Allocation | None:
-        """The allocation whose relayed address, bound or advertised, this is."""
-        return _live(self._by_relayed.get(address), now=now)
+        """The allocation whose live relayed address, bound or advertised, this is."""
+        found = self._by_relayed.get(address)
+        return found if found is not None and found.relays(address.family, now=now) else None
 
     def owned_by(self, owner: str) -> int:
         """How many allocations count against the owner's quota."""
@@ -98,47 +134,65 @@ class Allocations:
     def add(self, allocation: Allocation) -> None:
         self._by_number[allocation.number] = allocation
         self._by_five_tuple[allocation.five_tuple] = allocation
-        self._by_relayed[allocation.lease.bound] = allocation
-        self._by_relayed[allocation.lease.advertised] = allocation
+        for lease in allocation.leases:
+            self._by_relayed[lease.bound] = allocation
+            self._by_relayed[lease.advertised] = allocation
         self._of_owner[allocation.owner] += 1
         self._of_source[allocation.source] += 1
         self._promised += allocation.bytes_per_second
         self._schedule(allocation)
 
-    def extend(self, allocation: Allocation, *, expires_at: int) -> None:
-        allocation.expires_at = expires_at
+    def extend(
+        self, allocation: Allocation, families: Iterable[Family], *, expires_at: int
+    ) -> None:
+        for family in families:
+            allocation.relayed[family].expires_at = expires_at
         if expires_at < self._scheduled[allocation.number]:
             self._schedule(allocation)
 
     def remove(self, allocation: Allocation) -> None:
         del self._by_number[allocation.number]
         del self._by_five_tuple[allocation.five_tuple]
-        for address in (allocation.lease.bound, allocation.lease.advertised):
-            if self._by_relayed.get(address) is allocation:
-                del self._by_relayed[address]
+        for lease in allocation.leases:
+            self._release(allocation, lease)
         del self._scheduled[allocation.number]
         self._promised -= allocation.bytes_per_second
         _count_down(self._of_owner, allocation.owner)
         _count_down(self._of_source, allocation.source)
 
+    def remove_relayed(self, allocation: Allocation, family: Family) -> RelayLease:
+        """Take out one of its two relayed addresses, its permissions and its channels."""
+        lease = allocation.relayed.pop(family).lease
+        self._release(allocation, lease)
+        allocation.permissions.forget(family)
+        allocation.channels.forget(family)
+        self._schedule(allocation)
+        return lease
+
     def expired(self, *, now: int) -> list[Allocation]:
-        """Those whose time has come; they stay in the table until they are removed."""
+        """Those with a relayed address whose time has come; all of it stays in the table until it
+        is removed."""
         due = []
         while self._deadlines and self._deadlines[0][0] <= now:
             at, number = heapq.heappop(self._deadlines)
             if self._scheduled.get(number) != at:
                 continue
             allocation = self._by_number[number]
-            if allocation.expires_at <= now:
+            if allocation.next_end <= now:
                 due.append(allocation)
             else:
                 self._schedule(allocation)
         return due
 
+    def _release(self, allocation: Allocation, lease: RelayLease) -> None:
+        for address in (lease.bound, lease.advertised):
+            if self._by_relayed.get(address) is allocation:
+                del self._by_relayed[address]
+
     def _schedule(self, allocation: Allocation) -> None:
         """Look at it again when it expires; a later expiry is found then, and costs nothing now."""
-        self._scheduled[allocation.number] = allocation.expires_at
-        heapq.heappush(self._deadlines, (allocation.expires_at, allocation.number))
+        self._scheduled[allocation.number] = allocation.next_end
+        heapq.heappush(self._deadlines, (allocation.next_end, allocation.number))
         if len(self._deadlines) > 2 * len(self._scheduled) + _SLACK:
             # Most are of allocations that were closed before their time.
             self._deadlines = [(at, number) for number, at in self._scheduled.items()]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple, TypeAlias
 
 from ferryman.engine.five_tuple import FiveTuple
-from ferryman.wire.address import Address
+from ferryman.wire.address import Address, Family
 
 
 class Reply(NamedTuple):
@@ -34,8 +34,27 @@ class OpenAllocation(NamedTuple):
     bytes_per_second: int = 0
 
 
-class ExtendAllocation(NamedTuple):
+class AddRelayed(NamedTuple):
+    """Give the allocation a second relayed address, of the other family (RFC 8656 §7.2)."""
+
     allocation: int
+    bound: Address
+    advertised: Address
+    expires_at: int
+
+
+class ExtendAllocation(NamedTuple):
+    """Move the end of all relayed addresses of the allocation."""
+
+    allocation: int
+    expires_at: int
+
+
+class ExtendRelayed(NamedTuple):
+    """Move the end of one relayed address (RFC 8656 §8.2)."""
+
+    allocation: int
+    family: Family
     expires_at: int
 
 
@@ -43,6 +62,13 @@ class CloseAllocation(NamedTuple):
     """Forget the allocation and all its flows; the datapath answers with its `Usage`."""
 
     allocation: int
+
+
+class CloseRelayed(NamedTuple):
+    """Forget one relayed address, its permissions and channels; the datapath tells when."""
+
+    allocation: int
+    family: Family
 
 
 class Permit(NamedTuple):
@@ -69,7 +95,15 @@ class BindChannel(NamedTuple):
 
 
 Change: TypeAlias = (
-    Reply | OpenAllocation | ExtendAllocation | CloseAllocation | Permit | BindChannel
+    Reply
+    | OpenAllocation
+    | AddRelayed
+    | ExtendAllocation
+    | ExtendRelayed
+    | CloseAllocation
+    | CloseRelayed
+    | Permit
+    | BindChannel
 )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ferryman.engine.refusals import Refusal, Refused
-from ferryman.wire.address import Address
+from ferryman.wire.address import Address, Family
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +49,12 @@ class Channels:
         self._drop(self._by_peer.get(binding.peer))
         self._by_number[binding.number] = binding
         self._by_peer[binding.peer] = binding
+
+    def forget(self, family: Family) -> None:
+        """The relayed address of this family is gone, and its channels with it."""
+        for binding in list(self._by_number.values()):
+            if binding.peer.family is family:
+                self._drop(binding)
 
     def _has_room(self, *, now: int) -> bool:
         if len(self._by_number) >= self._capacity:

@@ -13,8 +13,7 @@ from ferryman.engine.changes import Reply
 from ferryman.engine.journal import RefusedRequest
 from ferryman.engine.proof import Proved
 from ferryman.engine.refusals import Refusal, Refused, unknown_attributes
-from ferryman.engine.relay import RelayLease
-from ferryman.engine.state import Exchange, Outcome, State
+from ferryman.engine.state import Exchange, Leases, Outcome, State
 from ferryman.wire.errors import Malformed
 from ferryman.wire.message import encode
 from ferryman.wire.registry import UNDERSTOOD, Attribute, MessageClass, Method
@@ -34,18 +33,18 @@ _RULES: dict[int, Rules] = {
 def decide(
     state: State,
     proved: Proved,
-    lease: RelayLease | Refusal | None = None,
+    leases: Leases = (),
     *,
     now: int,
 ) -> Outcome:
     """Reply, changes and journal for a proved request.
 
-    `lease` is a relay socket bound ahead of need (see `allocate.relay_need`), or the refusal that
-    says why there is none; `lease_taken` in the outcome says whether an allocation holds it now.
+    `leases`: for each of `allocate.relay_needs` a relay socket bound ahead of need, or the refusal
+    that says why there is none; `taken` in the outcome names those that an allocation holds now.
     """
     request = proved.request
     outcome = Outcome()
-    exchange = Exchange(request, proved.credential, lease, outcome, now)
+    exchange = Exchange(request, proved.credential, leases, outcome, now)
     reply = _answer(state, exchange, proved)
     outcome.changes.append(reply)
     if not request.five_tuple.transport.is_stream:

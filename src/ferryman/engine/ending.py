@@ -1,4 +1,5 @@
-"""How allocations end: by Refresh, by time, with the client's connection, with the server.
+"""How allocations end, or one of their two relayed addresses: by Refresh, by time, with the
+client's connection, with the server.
 
 An ended allocation is out of the table at once; its `Closed` entry waits for the usage that the
 datapath counted.
@@ -7,11 +8,12 @@ datapath counted.
 from __future__ import annotations
 
 from ferryman.engine.allocation import Allocation
-from ferryman.engine.changes import CloseAllocation, Usage
+from ferryman.engine.changes import CloseAllocation, CloseRelayed, Usage
 from ferryman.engine.five_tuple import FiveTuple
-from ferryman.engine.journal import Closed, Ending
+from ferryman.engine.journal import Closed, Ending, RelayedClosed
 from ferryman.engine.settings import SECOND
 from ferryman.engine.state import Closing, Outcome, State
+from ferryman.wire.address import Family
 
 
 def close(
@@ -22,11 +24,37 @@ def close(
     outcome.changes.append(CloseAllocation(allocation.number))
 
 
+def close_relayed(
+    state: State,
+    allocation: Allocation,
+    family: Family,
+    ending: Ending,
+    outcome: Outcome,
+) -> None:
+    """End one of two relayed addresses, with its permissions and channels (RFC 8656 §8.1)."""
+    lease = state.allocations.remove_relayed(allocation, family)
+    state.closing_relayed[allocation.number, family] = lease
+    outcome.changes.append(CloseRelayed(allocation.number, family))
+    outcome.journal.append(
+        RelayedClosed(
+            allocation.five_tuple,
+            allocation.number,
+            allocation.username,
+            lease.advertised,
+            ending,
+        )
+    )
+
+
 def expire(state: State, *, now: int) -> Outcome:
     """Take out all whose time has come: allocations, reservations, remembered answers."""
     outcome = Outcome()
     for allocation in state.allocations.expired(now=now):
-        close(state, allocation, Ending.EXPIRED, outcome, now=now)
+        if allocation.expires_at <= now:
+            close(state, allocation, Ending.EXPIRED, outcome, now=now)
+            continue
+        for family in allocation.expired_families(now=now):
+            close_relayed(state, allocation, family, Ending.EXPIRED, outcome)
     outcome.unclaimed += state.reservations.expire(now=now)
     state.answered.expire(now=now)
     return outcome
@@ -58,9 +86,15 @@ def used(state: State, number: int, usage: Usage) -> Outcome:
         allocation.five_tuple,
         number,
         allocation.username,
-        allocation.relayed,
+        allocation.advertised,
         closing.ending,
         (closing.closed_at - allocation.opened_at) // SECOND,
         usage,
     )
-    return Outcome(journal=[entry], closed=[allocation.lease])
+    return Outcome(journal=[entry], closed=allocation.leases)
+
+
+def relayed_closed(state: State, number: int, family: Family) -> Outcome:
+    """The datapath has closed one relayed address of an allocation; its port is free again."""
+    lease = state.closing_relayed.pop((number, family), None)
+    return Outcome() if lease is None else Outcome(closed=[lease])

@@ -45,7 +45,7 @@ class Opened(NamedTuple):
     five_tuple: FiveTuple
     allocation: int
     username: str
-    relayed: Address
+    relayed: tuple[Address, ...]
     lifetime: int
 
 
@@ -54,6 +54,16 @@ class Refreshed(NamedTuple):
     allocation: int
     username: str
     lifetime: int
+
+
+class RelayedClosed(NamedTuple):
+    """One relayed address of a dual allocation is gone; the allocation goes on."""
+
+    five_tuple: FiveTuple
+    allocation: int
+    username: str
+    relayed: Address
+    ending: Ending
 
 
 class Permitted(NamedTuple):
@@ -72,17 +82,24 @@ class ChannelBound(NamedTuple):
 
 
 class Closed(NamedTuple):
-    """`seconds` is how long the allocation lived."""
+    """`seconds` is how long the allocation lived; `relayed` what it had in the end."""
 
     five_tuple: FiveTuple
     allocation: int
     username: str
-    relayed: Address
+    relayed: tuple[Address, ...]
     ending: Ending
     seconds: int
     usage: Usage
 
 
 Entry: TypeAlias = (
-    Challenged | RefusedRequest | Opened | Refreshed | Permitted | ChannelBound | Closed
+    Challenged
+    | RefusedRequest
+    | Opened
+    | Refreshed
+    | RelayedClosed
+    | Permitted
+    | ChannelBound
+    | Closed
 )

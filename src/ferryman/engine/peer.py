@@ -14,7 +14,7 @@ from ferryman.wire.address import Address
 
 def relayed_only(state: State, allocation: Allocation, peer: Address, *, now: int) -> bool:
     """Whether the peer may be reached only as a relayed address; raises Refused when not at all."""
-    if peer.family is not allocation.relayed.family:
+    if not allocation.relays(peer.family, now=now):
         raise Refused(Refusal.PEER_FAMILY, str(peer))
     rule = state.peer_rules.refusal(peer.ip)
     if rule is None:

@@ -6,6 +6,7 @@ Knows no ports (a permission has none) and no peer rules.
 from __future__ import annotations
 
 from ferryman.engine.refusals import Refusal, Refused
+from ferryman.wire.address import Family
 
 
 class Permissions:
@@ -28,6 +29,12 @@ class Permissions:
 
     def install(self, peer_ip: bytes, *, expires_at: int) -> None:
         self._expires_at[peer_ip] = expires_at
+
+    def forget(self, family: Family) -> None:
+        """The relayed address of this family is gone, and its permissions with it."""
+        self._expires_at = {
+            ip: at for ip, at in self._expires_at.items() if Family.of(ip) is not family
+        }
 
     def _expire(self, *, now: int) -> None:
         self._expires_at = {ip: at for ip, at in self._expires_at.items() if now < at}

@@ -83,22 +83,37 @@ class Refusal(Enum):
     TOKEN_AND_FAMILY = Rule(
         400, "RFC 8656 §7.2", "RESERVATION-TOKEN together with REQUESTED-ADDRESS-FAMILY"
     )
+    TOKEN_AND_ADDITIONAL = Rule(
+        400, "RFC 8656 §7.2", "RESERVATION-TOKEN together with ADDITIONAL-ADDRESS-FAMILY"
+    )
     UNKNOWN_TOKEN = Rule(508, "RFC 8656 §7.2", "the reservation token is unknown or expired")
     UNSUPPORTED_FAMILY = Rule(
         440, "RFC 8656 §7.2", "no relayed address of the requested family can be had"
+    )
+    FAMILY_AND_ADDITIONAL = Rule(
+        400, "RFC 8656 §7.2", "REQUESTED- together with ADDITIONAL-ADDRESS-FAMILY"
+    )
+    PAIR_AND_ADDITIONAL = Rule(
+        400, "RFC 8656 §7.2", "EVEN-PORT with the R bit and ADDITIONAL-ADDRESS-FAMILY"
+    )
+    ADDITIONAL_FAMILY = Rule(
+        400, "RFC 8656 §7.2", "ADDITIONAL-ADDRESS-FAMILY asks for another family than IPv6"
     )
     USER_QUOTA = Rule(486, "RFC 8656 §7.2", "the user has reached user-quota")
     TOTAL_QUOTA = Rule(486, "RFC 8656 §7.2", "the server has reached total-quota")
     SOURCE_QUOTA = Rule(486, "RFC 8656 §7.2", "the client's address has reached source-quota")
     CAPACITY = Rule(486, "RFC 8656 §7.2", "the bandwidth of bps-capacity is promised to others")
     NO_PORT = Rule(508, "RFC 8656 §7.2", "no relay port is free")
+    NEITHER_FAMILY = Rule(508, "RFC 8656 §7.2", "no relayed address can be had, of neither family")
 
     REFRESH_FAMILY = Rule(
-        443, "RFC 8656 §8.2", "REQUESTED-ADDRESS-FAMILY is not the allocation's family"
+        443, "RFC 8656 §8.2", "REQUESTED-ADDRESS-FAMILY is no family of the allocation"
     )
 
     NO_PEER = Rule(400, "RFC 8656 §10.2", "XOR-PEER-ADDRESS is missing")
-    PEER_FAMILY = Rule(443, "RFC 8656 §10.2", "the peer's family is not the relayed address's")
+    PEER_FAMILY = Rule(
+        443, "RFC 8656 §10.2", "the allocation has no relayed address of the peer's family"
+    )
     FORBIDDEN_PEER = Rule(403, "RFC 8656 §10.2", "a peer rule refuses this address")
     TOO_MANY_PERMISSIONS = Rule(508, "RFC 8656 §10.2", "the allocation has too many permissions")
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from ferryman.engine.allocation import Allocation, Allocations
 from ferryman.engine.answered import Answered
@@ -20,6 +20,7 @@ from ferryman.engine.peer_rules import PeerRules
 from ferryman.engine.refusals import Refusal, Refused
 from ferryman.engine.relay import RelayLease, Reservations
 from ferryman.engine.settings import Settings
+from ferryman.wire.address import Family
 from ferryman.wire.message import Message
 
 
@@ -35,6 +36,7 @@ class State:
     reservations: Reservations = field(default_factory=Reservations)
     answered: Answered = field(default_factory=Answered)
     closing: dict[int, Closing] = field(default_factory=dict)
+    closing_relayed: dict[tuple[int, Family], RelayLease] = field(default_factory=dict)
     last_number: int = 0
 
 
@@ -59,13 +61,14 @@ class Outcome:
     """What came of an input: changes for the datapath, in order, and entries for the journal.
 
     Relay ports that the engine no longer holds: `unclaimed` are still bound, `closed` are not.
+    `taken`: those of the leases handed in that it holds from now on.
     """
 
     changes: list[Change] = field(default_factory=list)
     journal: list[Entry] = field(default_factory=list)
     unclaimed: list[RelayLease] = field(default_factory=list)
     closed: list[RelayLease] = field(default_factory=list)
-    lease_taken: bool = False
+    taken: list[RelayLease] = field(default_factory=list)
 
     def add(self, later: Outcome) -> None:
         """Append what came of a later input."""
@@ -75,13 +78,17 @@ class Outcome:
         self.closed += later.closed
 
 
+Leases: TypeAlias = tuple[RelayLease | Refusal, ...]
+"""For each `RelayNeed` of a request a relay socket bound ahead of need, or why there is none."""
+
+
 @dataclass(slots=True)
 class Exchange:
     """One authenticated request while it is being decided."""
 
     request: Request
     credential: Credential
-    lease: RelayLease | Refusal | None
+    leases: Leases
     outcome: Outcome
     now: int
 

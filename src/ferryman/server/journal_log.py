@@ -21,9 +21,11 @@ from ferryman.engine.journal import (
     Permitted,
     Refreshed,
     RefusedRequest,
+    RelayedClosed,
 )
 from ferryman.engine.settings import SECOND
 from ferryman.server.log import SteadyStream
+from ferryman.wire.address import Address
 from ferryman.wire.registry import Method
 
 REFUSALS_PER_SECOND = 50
@@ -49,6 +51,7 @@ class JournalLog:
             RefusedRequest: self._refused,
             Opened: self._opened,
             Refreshed: self._refreshed,
+            RelayedClosed: self._relayed_closed,
             Permitted: self._permitted,
             ChannelBound: self._channel_bound,
             Closed: self._closed,
@@ -103,7 +106,7 @@ class JournalLog:
         self._log.info(
             "allocation opened",
             **_allocation(entry),
-            relayed=str(entry.relayed),
+            relayed=_relayed(entry.relayed),
             lifetime=entry.lifetime,
         )
 
@@ -122,12 +125,20 @@ class JournalLog:
             peer=str(entry.peer),
         )
 
+    def _relayed_closed(self, entry: RelayedClosed) -> None:
+        self._log.info(
+            "relayed address closed",
+            **_allocation(entry),
+            relayed=str(entry.relayed),
+            why=entry.ending.value,
+        )
+
     def _closed(self, entry: Closed) -> None:
         usage = entry.usage
         self._log.info(
             "allocation closed",
             **_allocation(entry),
-            relayed=str(entry.relayed),
+            relayed=_relayed(entry.relayed),
             why=entry.ending.value,
             seconds=entry.seconds,
             sent_packets=usage.sent_packets,
@@ -142,7 +153,13 @@ def _client(five_tuple: FiveTuple) -> dict[str, str]:
     return {"client": str(five_tuple.client), "transport": five_tuple.transport.name.lower()}
 
 
-def _allocation(entry: Opened | Refreshed | Permitted | ChannelBound | Closed) -> dict[str, Any]:
+def _relayed(addresses: tuple[Address, ...]) -> str:
+    return ",".join(str(address) for address in addresses)
+
+
+def _allocation(
+    entry: Opened | Refreshed | RelayedClosed | Permitted | ChannelBound | Closed,
+) -> dict[str, Any]:
     return {
         **_client(entry.five_tuple),
         "allocation": entry.allocation,

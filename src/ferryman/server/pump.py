@@ -12,12 +12,12 @@ from structlog.typing import FilteringBoundLogger
 
 from ferryman.auth.sources import Keys
 from ferryman.datapath import door
-from ferryman.datapath.door import Asked, Closed, Disconnected, Event, Noticed
+from ferryman.datapath.door import Asked, Closed, Disconnected, Event, Noticed, RelayedClosed
 from ferryman.engine.admission import Admitted, admit
-from ferryman.engine.allocate import relay_need
+from ferryman.engine.allocate import relay_needs
 from ferryman.engine.credential import ANONYMOUS, Credential, NoCredential
 from ferryman.engine.decision import decide
-from ferryman.engine.ending import disconnected, expire, stop, used
+from ferryman.engine.ending import disconnected, expire, relayed_closed, stop, used
 from ferryman.engine.proof import Proved, prove
 from ferryman.engine.refusals import Refusal
 from ferryman.engine.relay import RelayLease
@@ -103,6 +103,8 @@ class Pump:
                 return self._decide(admitted, unix_time=unix_time, now=now)
             case Closed(allocation, usage):
                 return used(self._state, allocation, usage)
+            case RelayedClosed(allocation, family):
+                return relayed_closed(self._state, allocation, family)
             case Disconnected(five_tuple):
                 return disconnected(self._state, five_tuple, now=now)
             case Noticed(text):
@@ -114,14 +116,16 @@ class Pump:
         proved = prove(self._state, admitted, credential, now=now)
         if isinstance(proved, Outcome):
             return proved
-        lease = self._lease(proved, now=now)
-        taken = False
+        leases: list[RelayLease | Refusal] = []
+        taken: list[RelayLease] = []
         try:
-            outcome = decide(self._state, proved, lease, now=now)
-            taken = outcome.lease_taken
+            self._lease(proved, leases, now=now)
+            outcome = decide(self._state, proved, tuple(leases), now=now)
+            taken = outcome.taken
         finally:
-            if isinstance(lease, RelayLease) and not taken:
-                self._ports.give_back(lease)
+            for lease in leases:
+                if isinstance(lease, RelayLease) and lease not in taken:
+                    self._ports.give_back(lease)
         return outcome
 
     def _resolve(self, admitted: Admitted, *, unix_time: float) -> Credential | NoCredential:
@@ -129,11 +133,11 @@ class Pump:
             return ANONYMOUS
         return self._keys.resolve(admitted.claim, unix_time=unix_time)
 
-    def _lease(self, proved: Proved, *, now: int) -> RelayLease | Refusal | None:
-        need = relay_need(self._state, proved.request, now=now)
-        if need is None:
-            return None
-        return self._ports.lease(need, proved.request.five_tuple.server, now=now)
+    def _lease(self, proved: Proved, leases: list[RelayLease | Refusal], *, now: int) -> None:
+        """What the request needs, put into `leases` one by one: a fault leaves none behind."""
+        local = proved.request.five_tuple.server
+        for need in relay_needs(self._state, proved.request, now=now):
+            leases.append(self._ports.lease(need, local, now=now))
 
     def _carry_out(self, outcome: Outcome, *, now: int) -> None:
         door.apply(self._native, outcome.changes)

@@ -76,6 +76,17 @@ def decode_error_untrusted(value: bytes) -> tuple[int, str]:
     return hundreds * 100 + rest, value[_ERROR.size :].decode(errors="replace")
 
 
+def encode_address_error(family: int, code: int, reason: str = "") -> bytes:
+    """ADDRESS-ERROR-CODE (RFC 8656 §18.12): ERROR-CODE with the family in its first octet."""
+    return bytes((family,)) + encode_error(code, reason)[1:]
+
+
+def decode_address_error_untrusted(value: bytes) -> tuple[int, int, str]:
+    """Family (whichever it is), code and reason (RFC 8656 §18.12)."""
+    code, reason = decode_error_untrusted(value)
+    return value[0], code, reason
+
+
 def encode_uint32(number: int) -> bytes:
     """A 32-bit number: LIFETIME in seconds (RFC 8656 §18.2), PRIORITY."""
     return _UINT32.pack(number)
