@@ -31,6 +31,11 @@ class Answer:
         assert value is not None
         return decode_uint32_untrusted(value)
 
+    def addresses(self, attribute: int) -> list[Address]:
+        """Every address of this kind, in order."""
+        values, transaction_id = self.message.all(attribute), self.message.transaction_id
+        return [decode_xor_address_untrusted(value, transaction_id) for value in values]
+
     def address(self, attribute: int) -> Address:
         value = self.message.first(attribute)
         assert value is not None, f"no attribute 0x{attribute:04X}"

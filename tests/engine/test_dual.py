@@ -23,7 +23,6 @@ from ferryman.wire.address import Address, Family
 from ferryman.wire.registry import Attribute, Method
 from ferryman.wire.values import (
     decode_address_error_untrusted,
-    decode_xor_address_untrusted,
     encode_even_port,
     encode_family,
     encode_uint32,
@@ -40,9 +39,7 @@ NAMES = ["IPv4", "IPv6"]
 
 
 def relayed(answer: Decided) -> list[Address]:
-    values = answer.message.all(Attribute.XOR_RELAYED_ADDRESS)
-    transaction_id = answer.message.transaction_id
-    return [decode_xor_address_untrusted(value, transaction_id) for value in values]
+    return answer.addresses(Attribute.XOR_RELAYED_ADDRESS)
 
 
 def dual() -> tuple[Desk, Client]:

@@ -75,9 +75,11 @@ class RunningClient:
         self.process.wait()
 
 
-def start_uclient(arguments: list[str], output: Path) -> RunningClient:
+def start_uclient(
+    arguments: list[str], output: Path, *, client: str = "turnutils_uclient"
+) -> RunningClient:
     """Starts the client; `output` takes what it prints."""
-    command = [program("turnutils_uclient"), *arguments]
+    command = [program(client), *arguments]
     with output.open("wb") as file:
         process = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT)
     return RunningClient(process, output)

@@ -18,10 +18,14 @@ from ferryman.server.pump import Pump
 from ferryman.server.relay_addresses import RelayAddresses
 from ferryman.server.relay_ports import RelayPorts
 from ferryman.server.settings import Settings
-from ferryman.wire.address import Address
+from ferryman.wire.address import Address, Family
 from ferryman.wire.message import decode_untrusted, encode
 from ferryman.wire.registry import Attribute, MessageClass, Method
-from ferryman.wire.values import decode_error_untrusted, encode_requested_transport
+from ferryman.wire.values import (
+    decode_error_untrusted,
+    encode_family,
+    encode_requested_transport,
+)
 
 REALM = "r"
 HERE = Address.of("192.0.2.7", 3478)
@@ -55,6 +59,8 @@ class Lists:
                 self.answers[command[1][2]] = command[2]
             elif command[0] == 3:
                 self.events.append((1, command[1], 0, 0, 0, 0, 0))
+            elif command[0] == 13:
+                self.events.append((8, command[1], command[2]))
 
 
 class Table:
@@ -153,6 +159,40 @@ def test_a_refused_request_gives_its_socket_back() -> None:
     allocate(table, 3)
     table.pump.run_batch()
     assert len(table.bound) == 2
+
+
+def test_a_dual_allocation_binds_two_sockets_and_gives_back_one_by_one() -> None:
+    table = Table()
+    both = (Attribute.ADDITIONAL_ADDRESS_FAMILY, encode_family(2))
+    packet = table.signed(1, Method.ALLOCATE, "alice", UDP_TRANSPORT, both, password="sesame")
+    table.ask(1, packet)
+    table.pump.run_batch()
+    assert table.code(1) == 0
+    assert {address.family for address in table.bound} == {Family.IPV4, Family.IPV6}
+    family = (Attribute.REQUESTED_ADDRESS_FAMILY, encode_family(2))
+    zero = (Attribute.LIFETIME, bytes(4))
+    packet = table.signed(1, Method.REFRESH, "alice", family, zero, password="sesame")
+    table.ask(1, packet)
+    table.pump.run_batch()
+    assert table.code(1) == 0
+    assert table.state.closing_relayed
+    table.pump.run_batch()
+    assert not table.state.closing_relayed
+    assert "relayed address closed client=127.0.0.1:1" in table.log.getvalue()
+
+
+def test_a_refused_dual_request_gives_both_sockets_back() -> None:
+    table = Table()
+    allocate(table, 1)
+    table.pump.run_batch()
+    tcp = (Attribute.REQUESTED_TRANSPORT, encode_requested_transport(6))
+    both = (Attribute.ADDITIONAL_ADDRESS_FAMILY, encode_family(2))
+    for port in (2, 3):
+        table.ask(port, table.signed(port, Method.ALLOCATE, "alice", tcp, both, password="sesame"))
+        table.pump.run_batch()
+        assert table.code(port) == 442
+        # The allocation's own, and one of each family that is used again.
+        assert len(table.bound) == 3
 
 
 def test_after_close_all_no_request_is_decided_any_more() -> None:

@@ -18,6 +18,7 @@ DECODERS: dict[str, Callable[[bytes], object]] = {
     "xor address": lambda value: values.decode_xor_address_untrusted(value, TRANSACTION_ID),
     "address": values.decode_address_untrusted,
     "error": values.decode_error_untrusted,
+    "address error": values.decode_address_error_untrusted,
     "uint32": values.decode_uint32_untrusted,
     "channel number": values.decode_channel_number_untrusted,
     "types": values.decode_types_untrusted,
@@ -161,6 +162,18 @@ def test_errors_outside_the_rfc_are_not_written(code: int, reason: str) -> None:
 def test_the_longest_reason_is_written_and_read() -> None:
     reason = "x" * 763
     assert values.decode_error_untrusted(values.encode_error(500, reason)) == (500, reason)
+
+
+def test_an_address_error_lies_as_the_rfc_draws_it() -> None:
+    value = values.encode_address_error(2, 440, "Address Family not Supported")
+    assert value == b"\x02\0\x04\x28Address Family not Supported"
+    assert values.decode_address_error_untrusted(value)[:2] == (2, 440)
+
+
+@pytest.mark.parametrize("value", [b"", b"\2\0\4", b"\2\0\7\0"])
+def test_bytes_that_are_no_address_error(value: bytes) -> None:
+    with pytest.raises(Malformed):
+        values.decode_address_error_untrusted(value)
 
 
 # Numbers
