@@ -32,7 +32,8 @@ Attributes = Iterable[tuple[int, bytes]]
 
 
 class TurnClient:
-    """One 5-tuple to the server at `host`:`port`; over TCP when `stream` is set."""
+    """One 5-tuple to the server at `host`:`port`; over TCP when `stream` is set. `source`: the IP
+    that it speaks from, by default the system's choice."""
 
     def __init__(
         self,
@@ -42,11 +43,14 @@ class TurnClient:
         *,
         host: str = "127.0.0.1",
         stream: bool = False,
+        source: str = "",
     ) -> None:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         kind = socket.SOCK_STREAM if stream else socket.SOCK_DGRAM
         self.socket = socket.socket(family, kind)
         self.socket.settimeout(TIMEOUT)
+        if source:
+            self.socket.bind((source, 0))
         self.socket.connect((host, port))
         self.stream = stream
         self.username = username

@@ -86,7 +86,10 @@ async def _run(
     journal: JournalLog,
 ) -> None:
     datapath = _native.Datapath(
-        fingerprint=configuration.fingerprint, mapped_address=configuration.mapped_address
+        fingerprint=configuration.fingerprint,
+        mapped_address=configuration.mapped_address,
+        source_connections=configuration.source_connections,
+        total_connections=configuration.total_connections,
     )
     settings = _server_settings(configuration)
     listeners = open_listeners(datapath, settings.listeners, log)

@@ -51,6 +51,8 @@ HONOURED: list[tuple[str, str | None, str, object, object]] = [
     ("user-quota", "7", "user_quota", 0, 7),
     ("total-quota", "8", "total_quota", 0, 8),
     ("source-quota", "9", "source_quota", 0, 9),
+    ("source-connections", "10", "source_connections", 0, 10),
+    ("total-connections", "11", "total_connections", 0, 11),
     ("max-permissions", "64", "maximum_permissions", 1024, 64),
     ("max-channels", "65", "maximum_channels", 1024, 65),
     ("max-bps", "200000", "bytes_per_second", 0, 200_000),

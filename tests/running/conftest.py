@@ -43,8 +43,12 @@ def connector(running: RunningServer, opened: list[TurnClient]) -> Connect:
         *,
         stream: bool = False,
         host: str = "127.0.0.1",
+        source: str = "",
     ) -> TurnClient:
-        opened.append(TurnClient(running.port, username, password, stream=stream, host=host))
+        client = TurnClient(
+            running.port, username, password, stream=stream, host=host, source=source
+        )
+        opened.append(client)
         return opened[-1]
 
     return connect

@@ -20,13 +20,15 @@ pub(crate) struct Datapath {
 #[pymethods]
 impl Datapath {
     #[new]
-    #[pyo3(signature = (*, fingerprint, mapped_address=false, queue_limit=4096, pending_connections=4096, connection_timeout=60.0))]
+    #[pyo3(signature = (*, fingerprint, mapped_address=false, queue_limit=4096, pending_connections=4096, connection_timeout=60.0, source_connections=0, total_connections=0))]
     fn new(
         fingerprint: bool,
         mapped_address: bool,
         queue_limit: usize,
         pending_connections: usize,
         connection_timeout: f64,
+        source_connections: usize,
+        total_connections: usize,
     ) -> PyResult<Self> {
         let connection_timeout = Duration::try_from_secs_f64(connection_timeout)
             .map_err(|error| PyValueError::new_err(format!("connection_timeout: {error}")))?;
@@ -36,6 +38,8 @@ impl Datapath {
             queue_limit,
             pending_connections,
             connection_timeout,
+            source_connections,
+            total_connections,
         };
         Ok(Self {
             native: Native::new(&settings)?,

@@ -2,8 +2,10 @@
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::mem;
+use std::net::IpAddr;
 
 use crate::connection::{Connection, Standing};
+use crate::sources::{Source, Sources};
 
 /// All connections, by their numbers.
 pub(crate) struct Connections {
@@ -11,6 +13,8 @@ pub(crate) struct Connections {
     /// Those without an allocation, oldest first: since when, and number.
     pending: BTreeSet<(u64, u64)>,
     pending_limit: usize,
+    sources: Sources,
+    limits: Limits,
     /// How long a connection may stay without an allocation, ns.
     timeout: u64,
     dirty: Vec<u64>,
@@ -19,12 +23,30 @@ pub(crate) struct Connections {
     spare: Vec<Vec<u8>>,
 }
 
+/// How many connections may be open, with an allocation or without; 0 is no limit.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Limits {
+    pub(crate) of_source: usize,
+    pub(crate) in_all: usize,
+}
+
+/// Why a connection is not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Full {
+    /// Its source has as many as it may.
+    Source,
+    /// There are as many as there may be.
+    All,
+}
+
 impl Connections {
-    pub(crate) fn new(pending_limit: usize, timeout: u64) -> Self {
+    pub(crate) fn new(pending_limit: usize, limits: Limits, timeout: u64) -> Self {
         Self {
             open: HashMap::new(),
             pending: BTreeSet::new(),
             pending_limit: pending_limit.max(1),
+            sources: Sources::default(),
+            limits,
             timeout,
             dirty: Vec::new(),
             paused: VecDeque::new(),
@@ -40,19 +62,43 @@ impl Connections {
         self.open.get_mut(&number)
     }
 
+    /// Why there is no room for one more from this address.
+    pub(crate) fn full(&self, client: IpAddr) -> Option<Full> {
+        let Limits { of_source, in_all } = self.limits;
+        if in_all > 0 && self.open.len() >= in_all {
+            return Some(Full::All);
+        }
+        let crowded = of_source > 0 && self.sources.open(Source::of(client)) >= of_source;
+        crowded.then_some(Full::Source)
+    }
+
     /// A new connection; it is pending.
     pub(crate) fn insert(&mut self, connection: Connection, now: u64) {
         let number = connection.five_tuple.socket;
+        let source = source(&connection);
         self.open.insert(number, connection);
-        self.pending.insert((now, number));
+        self.sources.add(source);
+        self.wait(source, (now, number));
+    }
+
+    fn wait(&mut self, source: Source, waiting: (u64, u64)) {
+        self.pending.insert(waiting);
+        self.sources.wait(source, waiting);
+    }
+
+    fn settle(&mut self, source: Source, waiting: (u64, u64)) {
+        self.pending.remove(&waiting);
+        self.sources.settle(source, waiting);
     }
 
     /// Forgets a connection; dropping it closes it.
     pub(crate) fn remove(&mut self, number: u64) -> Option<Connection> {
         let connection = self.open.remove(&number)?;
+        let source = source(&connection);
         if let Standing::Pending { since } = connection.standing {
-            self.pending.remove(&(since, number));
+            self.settle(source, (since, number));
         }
+        self.sources.remove(source);
         Some(connection)
     }
 
@@ -63,7 +109,8 @@ impl Connections {
         };
         let before = mem::replace(&mut connection.standing, Standing::Owner);
         if let Standing::Pending { since } = before {
-            self.pending.remove(&(since, number));
+            let source = source(connection);
+            self.settle(source, (since, number));
         }
     }
 
@@ -74,21 +121,26 @@ impl Connections {
         };
         if connection.standing == Standing::Owner {
             connection.standing = Standing::Pending { since: now };
-            self.pending.insert((now, number));
+            let source = source(connection);
+            self.wait(source, (now, number));
         }
     }
 
-    /// A pending connection that must go: the oldest, if there are too many or its time is over.
+    /// A pending connection that must go: one whose time is over, or, if there are too many, one
+    /// of the most that come from one source.
     pub(crate) fn overdue(&self, now: u64) -> Option<u64> {
         let (since, number) = *self.pending.first()?;
-        let over =
-            self.pending.len() > self.pending_limit || since.saturating_add(self.timeout) <= now;
-        over.then_some(number)
+        if since.saturating_add(self.timeout) <= now {
+            return Some(number);
+        }
+        let too_many = self.pending.len() > self.pending_limit;
+        too_many.then(|| self.least_worthy()).flatten()
     }
 
-    /// The pending connection that has been so for longest.
-    pub(crate) fn oldest_pending(&self) -> Option<u64> {
-        self.pending.first().map(|(_, number)| *number)
+    /// The pending connection that goes first when room is needed: the oldest of the source that
+    /// has most of them, so that nobody pushes out the others.
+    pub(crate) fn least_worthy(&self) -> Option<u64> {
+        self.sources.first_of_the_largest_crowd()
     }
 
     /// When the next pending connection's time is over.
@@ -171,6 +223,10 @@ impl Connections {
         connection.try_write(&mut self.spare);
         Some(connection)
     }
+}
+
+fn source(connection: &Connection) -> Source {
+    Source::of(connection.five_tuple.client.ip())
 }
 
 fn mark(dirty: &mut Vec<u64>, connection: &mut Connection) {

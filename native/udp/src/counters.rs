@@ -23,11 +23,12 @@ pub(crate) enum Counter {
     ReceiveErrors,
     Connections,
     ConnectionsAccepted,
+    ConnectionsRefused,
     TlsHandshakes,
     TlsFailures,
 }
 
-const NAMES: [(Counter, &str); 15] = [
+const NAMES: [(Counter, &str); 16] = [
     (Counter::ClientPackets, "client_packets"),
     (Counter::PeerPackets, "peer_packets"),
     (Counter::SentPackets, "sent_packets"),
@@ -41,6 +42,7 @@ const NAMES: [(Counter, &str); 15] = [
     (Counter::ReceiveErrors, "receive_errors"),
     (Counter::Connections, "connections"),
     (Counter::ConnectionsAccepted, "connections_accepted"),
+    (Counter::ConnectionsRefused, "connections_refused"),
     (Counter::TlsHandshakes, "tls_handshakes"),
     (Counter::TlsFailures, "tls_failures"),
 ];

@@ -32,6 +32,10 @@ pub struct Settings {
     pub pending_connections: usize,
     /// How long a TCP connection may be open without an allocation.
     pub connection_timeout: Duration,
+    /// How many connections may be open from one IPv4 address or IPv6 /64; 0 is no limit.
+    pub source_connections: usize,
+    /// How many connections may be open in all; 0 is no limit.
+    pub total_connections: usize,
 }
 
 impl Default for Settings {
@@ -42,6 +46,8 @@ impl Default for Settings {
             queue_limit: 4096,
             pending_connections: 4096,
             connection_timeout: Duration::from_secs(60),
+            source_connections: 0,
+            total_connections: 0,
         }
     }
 }

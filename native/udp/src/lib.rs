@@ -30,6 +30,7 @@ mod queue;
 mod relay;
 mod signals;
 mod slots;
+mod sources;
 mod streams;
 mod tls;
 mod worker;

@@ -2,12 +2,15 @@
 
 use std::io;
 
+use std::net::IpAddr;
+
 use ferryman_flow::{stream, FiveTuple, Transport};
 
 use crate::acceptor::Accepted;
 use crate::carrier::{Carrier, Spoken};
 use crate::clock::SECOND;
 use crate::connection::{Connection, Standing};
+use crate::connections::Full;
 use crate::counters::Counter;
 use crate::forwarder::Taken;
 use crate::poller::{Interest, Token};
@@ -55,6 +58,10 @@ impl Worker {
     }
 
     fn admit(&mut self, connection: Connection) {
+        let client = connection.five_tuple.client.ip();
+        if let Some(full) = self.forwarder.connections.full(client) {
+            return self.turn_away(client, full);
+        }
         let token = Token::Connection(connection.five_tuple.socket);
         if self.poller.add(&connection, token, Interest::READ).is_err() {
             return;
@@ -69,6 +76,17 @@ impl Worker {
         self.close_overdue();
     }
 
+    /// There is no room: the connection is closed, counted, and told of once in a while.
+    fn turn_away(&mut self, client: IpAddr, full: Full) {
+        let counters = &self.forwarder.shared.counters;
+        counters.add(Counter::ConnectionsRefused, 1);
+        let what = match full {
+            Full::Source => "too many connections from one address (source-connections)",
+            Full::All => "too many connections (total-connections)",
+        };
+        self.tell(what, &client.to_string());
+    }
+
     /// Closes the pending connections that are too many or too old.
     pub(crate) fn close_overdue(&mut self) {
         while let Some(number) = self.forwarder.connections.overdue(self.forwarder.now) {
@@ -78,7 +96,7 @@ impl Worker {
 
     /// Out of descriptors: makes room for one client and looks again a little later.
     fn rest(&mut self, place: usize) {
-        if let Some(number) = self.forwarder.connections.oldest_pending() {
+        if let Some(number) = self.forwarder.connections.least_worthy() {
             self.close(number);
         }
         self.tell("no file descriptor left", "TCP connections have to wait");

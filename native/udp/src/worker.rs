@@ -13,7 +13,7 @@ use rustls::ServerConfig;
 use crate::acceptor::Acceptor;
 use crate::batch_out::BatchOut;
 use crate::clock;
-use crate::connections::Connections;
+use crate::connections::{Connections, Limits};
 use crate::counters::Counter;
 use crate::datapath::{Settings, Shared};
 use crate::forwarder::Forwarder;
@@ -47,11 +47,15 @@ impl Worker {
         let poller = Poller::new()?;
         poller.add(&shared.inbox.bell, Token::Inbox, Interest::READ)?;
         let timeout = settings.connection_timeout.as_nanos().min(u64::MAX.into()) as u64;
+        let limits = Limits {
+            of_source: settings.source_connections,
+            in_all: settings.total_connections,
+        };
         let forwarder = Forwarder {
             table: Table::new(),
             listeners: Vec::new(),
             relays: Vec::new(),
-            connections: Connections::new(settings.pending_connections, timeout),
+            connections: Connections::new(settings.pending_connections, limits, timeout),
             shared,
             out: BatchOut::new(Post::new(kernel_cuts_trains())),
             transaction_ids: TransactionIds::new(),

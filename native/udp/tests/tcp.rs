@@ -4,6 +4,7 @@
 mod rig;
 
 use std::io::Write;
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use ferryman_udp::{Command, Event, Settings};
@@ -200,6 +201,69 @@ fn the_oldest_connection_without_an_allocation_goes_for_the_newest() {
     }
     rig.reply(owner.five_tuple, b"still there");
     assert_eq!(owner.receive(11), b"still there");
+}
+
+#[test]
+fn who_has_many_connections_without_an_allocation_pushes_out_nobody_else() {
+    let rig = Rig::of(Settings {
+        pending_connections: 3,
+        ..Settings::default()
+    });
+    let mut lone = rig.connect_from("127.0.0.2");
+    let mut many: Vec<_> = (0..9).map(|_| rig.connect()).collect();
+    for stream in &mut many[..7] {
+        assert!(is_closed(stream));
+    }
+    for stream in many[7..].iter_mut().chain([&mut lone]) {
+        assert!(is_served(stream));
+    }
+}
+
+#[test]
+fn connections_of_one_source_are_limited_with_an_allocation_or_without() {
+    let rig = Rig::of(Settings {
+        source_connections: 2,
+        ..Settings::default()
+    });
+    let owner = rig.tcp_client(7);
+    let mut second = rig.connect();
+    assert!(is_served(&mut second));
+    assert!(is_closed(&mut rig.connect()));
+    match rig.event() {
+        Event::Notice { text } => assert_eq!(
+            text,
+            "too many connections from one address (source-connections): 127.0.0.1"
+        ),
+        other => panic!("{other:?}"),
+    }
+    assert!(is_closed(&mut rig.connect()));
+    assert_eq!(rig.counter("connections_refused"), 2);
+    assert!(is_served(&mut rig.connect_from("127.0.0.2")));
+    drop(owner.socket);
+    assert!(matches!(rig.event(), Event::Disconnected { .. }));
+    assert!(is_served(&mut rig.connect()));
+    assert!(is_served(&mut second));
+}
+
+#[test]
+fn connections_in_all_are_limited() {
+    let rig = Rig::of(Settings {
+        total_connections: 2,
+        ..Settings::default()
+    });
+    let (mut first, mut second) = (rig.connect(), rig.connect_from("127.0.0.2"));
+    assert!(is_served(&mut first) && is_served(&mut second));
+    assert!(is_closed(&mut rig.connect_from("127.0.0.3")));
+    assert!(matches!(rig.event(), Event::Notice { .. }));
+    drop(first);
+    until(|| rig.counter("connections") == 1);
+    assert!(is_served(&mut rig.connect_from("127.0.0.3")));
+}
+
+fn is_served(stream: &mut TcpStream) -> bool {
+    let asked = request(BINDING);
+    stream.write_all(&asked).unwrap();
+    answers(&receive_exactly(stream, 32), &asked)
 }
 
 #[test]

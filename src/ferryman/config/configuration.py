@@ -67,6 +67,8 @@ class Configuration(BaseModel):
     user_quota: int
     total_quota: int
     source_quota: int
+    source_connections: int
+    total_connections: int
     maximum_permissions: int
     maximum_channels: int
     bytes_per_second: int

@@ -99,6 +99,8 @@ def _configured(path: Path | None, chosen: Chosen, findings: Findings) -> Config
         user_quota=chosen.one("user-quota", int),
         total_quota=chosen.one("total-quota", int),
         source_quota=chosen.one("source-quota", int),
+        source_connections=chosen.one("source-connections", int),
+        total_connections=chosen.one("total-connections", int),
         maximum_permissions=chosen.one("max-permissions", int),
         maximum_channels=chosen.one("max-channels", int),
         bytes_per_second=chosen.one("max-bps", int),

@@ -139,6 +139,14 @@ LIMIT_OPTIONS = (
         "allocations opened from one IPv4 address or IPv6 /64; 0: no limit",
         "0",
     ),
+    Option(
+        "source-connections",
+        COUNT,
+        _M,
+        "TCP and TLS connections from one IPv4 address or IPv6 /64; 0: no limit",
+        "0",
+    ),
+    Option("total-connections", COUNT, _M, "TCP and TLS connections in all; 0: no limit", "0"),
     Option("max-permissions", whole(1, 65536), _M, "permissions of an allocation", "1024"),
     Option("max-channels", whole(1, 16384), _M, "channels of an allocation", "1024"),
     Option(

@@ -53,12 +53,17 @@ class Datapath:
         queue_limit: int = 4096,
         pending_connections: int = 4096,
         connection_timeout: float = 60.0,
+        source_connections: int = 0,
+        total_connections: int = 0,
     ) -> Datapath:
         """`fingerprint`: every Binding answer carries FINGERPRINT. `mapped_address`: every Binding
         success carries MAPPED-ADDRESS, too. `queue_limit`: how many
         requests wait; more are dropped (UDP) or not read yet (TCP). `pending_connections`: how
-        many TCP connections may be open without an allocation (then the oldest is closed), each
-        for `connection_timeout` seconds at most. OSError when there is no descriptor left.
+        many TCP connections may be open without an allocation (then the oldest is closed of the
+        source that has most), each for `connection_timeout` seconds at most.
+        `source_connections`, `total_connections`: how many may be open from one IPv4 address or
+        IPv6 /64, and in all (0: no limit); one more is closed at once. OSError when there is no
+        descriptor left.
         """
 
     def listen_udp(self, ip: bytes, port: int) -> int:

@@ -173,11 +173,17 @@ impl Rig {
     }
 
     pub(crate) fn connect(&self) -> TcpStream {
-        let stream = TcpStream::connect(self.tcp).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream.set_write_timeout(Some(PATIENCE)).unwrap();
-        stream.set_nodelay(true).unwrap();
-        stream
+        patient(TcpStream::connect(self.tcp).unwrap())
+    }
+
+    /// A TCP connection from this IP.
+    pub(crate) fn connect_from(&self, ip: &str) -> TcpStream {
+        let source = address(ip, 0);
+        let domain = socket2::Domain::for_address(source);
+        let socket = socket2::Socket::new(domain, socket2::Type::STREAM, None).unwrap();
+        socket.bind(&source.into()).unwrap();
+        socket.connect(&self.tcp.into()).unwrap();
+        patient(socket.into())
     }
 
     /// Asks for a Binding over UDP; panics unless it is answered.
@@ -187,6 +193,13 @@ impl Rig {
         socket.send_to(&asked, self.udp).unwrap();
         assert!(answers(&receive(&socket), &asked));
     }
+}
+
+fn patient(stream: TcpStream) -> TcpStream {
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_write_timeout(Some(PATIENCE)).unwrap();
+    stream.set_nodelay(true).unwrap();
+    stream
 }
 
 pub(crate) struct Client<S> {
