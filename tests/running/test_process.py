@@ -196,15 +196,13 @@ def test_running_out_of_descriptors_ends_nothing(tmp_path: Path) -> None:
 
 
 def test_an_expired_credential_is_refused_at_the_next_refresh(tmp_path: Path) -> None:
-    name = f"{int(time.time()) + 2}:carol"
-    with (
-        start_server(ACCOUNTS, tmp_path) as server,
-        TurnClient(server.port, name, password_for(name, "north")) as client,
-    ):
-        assert client.allocate().code == 0
-        assert client.refresh(600).code == 0
-        time.sleep(3)
-        assert client.refresh(600).code == 401
+    with start_server(ACCOUNTS, tmp_path) as server:
+        name = f"{int(time.time()) + 3}:carol"
+        with TurnClient(server.port, name, password_for(name, "north")) as client:
+            assert client.allocate().code == 0
+            assert client.refresh(600).code == 0
+            time.sleep(4)
+            assert client.refresh(600).code == 401
         assert logged(server, "the time-limited credential expired")
 
 
