@@ -10,15 +10,16 @@ import os
 import socket
 from collections.abc import Iterable
 
-from ferryman.auth.long_term import long_term_key
+from ferryman.auth.long_term import hashed_name, long_term_key
 from ferryman.wire.address import Address
 from ferryman.wire.channel_data import decode_channel_data_untrusted, encode_channel_data
 from ferryman.wire.framing import StreamFrames
 from ferryman.wire.message import decode_untrusted, encode
-from ferryman.wire.registry import Attribute, MessageClass, Method
+from ferryman.wire.registry import Attribute, MessageClass, Method, PasswordAlgorithm
 from ferryman.wire.values import (
     decode_xor_address_untrusted,
     encode_channel_number,
+    encode_password_algorithms,
     encode_requested_transport,
     encode_uint32,
     encode_xor_address,
@@ -33,7 +34,12 @@ Attributes = Iterable[tuple[int, bytes]]
 
 class TurnClient:
     """One 5-tuple to the server at `host`:`port`; over TCP when `stream` is set. `source`: the IP
-    that it speaks from, by default the system's choice."""
+    that it speaks from, by default the system's choice.
+
+    Speaks RFC 5389 unless told otherwise: `sha256` signs with MESSAGE-INTEGRITY-SHA256,
+    `password_algorithm` names the one that its key is made with (RFC 8489 §9.2.5), `userhash`
+    sends USERHASH in place of USERNAME.
+    """
 
     def __init__(
         self,
@@ -44,6 +50,9 @@ class TurnClient:
         host: str = "127.0.0.1",
         stream: bool = False,
         source: str = "",
+        sha256: bool = False,
+        userhash: bool = False,
+        password_algorithm: PasswordAlgorithm | None = None,
     ) -> None:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         kind = socket.SOCK_STREAM if stream else socket.SOCK_DGRAM
@@ -57,6 +66,10 @@ class TurnClient:
         self.password = password
         self.realm = ""
         self.nonce = b""
+        self.sha256 = sha256
+        self.userhash = userhash
+        self.password_algorithm = password_algorithm
+        self.password_algorithms = b""
         self._frames = StreamFrames()
         self._waiting: list[bytes] = []
 
@@ -99,18 +112,40 @@ class TurnClient:
     def signed(
         self, method: int, attributes: Attributes = (), transaction_id: bytes | None = None
     ) -> bytes:
-        credentials = (
-            (Attribute.USERNAME, self.username.encode()),
-            (Attribute.REALM, self.realm.encode()),
-            (Attribute.NONCE, self.nonce),
-        )
+        key = self.key()
         return encode(
             MessageClass.REQUEST,
             method,
             transaction_id or os.urandom(12),
-            (*attributes, *credentials),
-            key=long_term_key(self.username, self.realm, self.password),
+            (*attributes, *self.credentials()),
+            key=None if self.sha256 else key,
+            sha256_key=key if self.sha256 else None,
         )
+
+    def key(self) -> bytes:
+        algorithm = self.password_algorithm or PasswordAlgorithm.MD5
+        return long_term_key(self.username, self.realm, self.password, algorithm)
+
+    def credentials(self) -> list[tuple[int, bytes]]:
+        """The attributes that say who asks, in answer to the challenge that came last."""
+        name: tuple[int, bytes] = (Attribute.USERNAME, self.username.encode())
+        if self.userhash:
+            name = (Attribute.USERHASH, hashed_name(self.username, self.realm))
+        found: list[tuple[int, bytes]] = [
+            name,
+            (Attribute.REALM, self.realm.encode()),
+            (Attribute.NONCE, self.nonce),
+        ]
+        if self.password_algorithm is not None:
+            named = encode_password_algorithms((self.password_algorithm,))
+            found.append((Attribute.PASSWORD_ALGORITHMS, self.password_algorithms))
+            found.append((Attribute.PASSWORD_ALGORITHM, named))
+        return found
+
+    def proves(self, answer: Answer) -> bool:
+        """Whether whoever answered holds the password as well."""
+        message, key = answer.message, self.key()
+        return message.verifies_sha256(key) if message.has_sha256 else message.verifies(key)
 
     def ask(self, packet: bytes) -> Answer:
         """Send a request and wait for its answer; what else arrives is kept for `receive`."""
@@ -126,12 +161,17 @@ class TurnClient:
     def challenge(self) -> Answer:
         packet = encode(MessageClass.REQUEST, Method.ALLOCATE, os.urandom(12), (UDP_TRANSPORT,))
         response = self.ask(packet)
+        self.learn(response)
+        return response
+
+    def learn(self, response: Answer) -> None:
+        """Realm, nonce and password algorithms of a 401 or 438."""
         realm = response.message.first(Attribute.REALM)
         nonce = response.message.first(Attribute.NONCE)
         assert realm is not None
         assert nonce is not None
         self.realm, self.nonce = realm.decode(), nonce
-        return response
+        self.password_algorithms = response.message.first(Attribute.PASSWORD_ALGORITHMS) or b""
 
     def request(self, method: int, attributes: Attributes = ()) -> Answer:
         if not self.nonce:

@@ -193,3 +193,36 @@ def test_a_flag_that_holds_a_secret_never_shows_it(reading: Reading, option: Opt
         if not shown:
             shown = [repr(reading.file("user=other:one", (option.name, text)))]
         assert SECRET not in "\n".join(shown)
+
+
+@pytest.mark.parametrize(
+    ("line", "name", "password"),
+    [
+        ("user=jose\u0301:cafe\u0301", "jos\u00e9", "caf\u00e9"),
+        ("user=a:x\u3000y", "a", "x y"),
+        ("user=a:The\u00adMatrix", "a", "The\u00adMatrix"),
+        ("user=a:M\u00aatr\u2168", "a", "M\u00aatr\u2168"),
+    ],
+)
+def test_names_and_passwords_are_prepared_as_rfc_8489_wants_them(
+    reading: Reading, line: str, name: str, password: str
+) -> None:
+    (user,) = reading.file(line + "\n").users
+    assert user.password is not None
+    assert (user.name, user.password.get_secret_value()) == (name, password)
+
+
+@pytest.mark.parametrize(
+    ("text", "key"), [("user=a:The\u00adMatrix", "user"), ("user=a:b\nrealm=x\u00ady", "realm")]
+)
+def test_a_text_that_cannot_be_prepared_is_taken_as_written_with_a_warning(
+    reading: Reading, text: str, key: str
+) -> None:
+    what = "holds a character that OpaqueString (RFC 8265) forbids; taken as written"
+    line = text.count("\n") + 1
+    notices = reading.notices(reading.file(text + "\n"))
+    assert f"warning: turnserver.conf:{line}: {key}: {what}" in notices
+
+
+def test_the_realm_is_prepared_too(reading: Reading) -> None:
+    assert reading.file("user=a:b\nrealm=cafe\u0301.example\n").realm == "caf\u00e9.example"

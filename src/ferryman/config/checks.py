@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 
 from pydantic import SecretStr
 
+from ferryman.auth.opaque_string import NotOpaqueStringError, opaque_string
 from ferryman.config.chosen import Chosen
 from ferryman.config.configuration import Configuration
 from ferryman.config.given import Given
@@ -138,7 +140,26 @@ def users(chosen: Chosen, findings: Findings) -> tuple[StaticUser, ...]:
         if len(pairs) > 1:
             where = [given for given, _ in pairs]
             findings.warn("user", "one name more than once, the last one counts", where)
-    return tuple(pairs[-1][1] for pairs in by_name.values())
+    return tuple(_prepared(*pairs[-1], findings) for pairs in by_name.values())
+
+
+def _prepared(given: Given, user: StaticUser, findings: Findings) -> StaticUser:
+    """Name and password as clients of RFC 8489 prepare them (§9.2.2)."""
+    name = prepared(user.name, "user", [given], findings)
+    if user.password is None:
+        return replace(user, name=name)
+    password = prepared(user.password.get_secret_value(), "user", [given], findings)
+    return replace(user, name=name, password=SecretStr(password))
+
+
+def prepared(text: str, key: str, where: Sequence[Given], findings: Findings) -> str:
+    """OpaqueString of a text (RFC 8265 §4.2); one that has none stays as it was written."""
+    try:
+        return opaque_string(text)
+    except NotOpaqueStringError:
+        what = "holds a character that OpaqueString (RFC 8265) forbids; taken as written"
+        findings.warn(key, what, where)
+        return text
 
 
 def secrets_in_force(chosen: Chosen) -> tuple[SecretStr, ...]:

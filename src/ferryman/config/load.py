@@ -151,7 +151,7 @@ def _default_family(chosen: Chosen) -> DefaultFamily:
 def _realm(chosen: Chosen, findings: Findings) -> str:
     given = chosen.maybe("realm", str)
     if given is not None:
-        return given
+        return checks.prepared(given, "realm", chosen.where("realm"), findings)
     realm = socket.gethostname().partition(".")[2][:127] or "ferryman"
     if chosen.is_given("user") or chosen.is_given("lt-cred-mech"):
         findings.note("realm", f"not given, taken to be {realm}")

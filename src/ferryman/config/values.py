@@ -26,6 +26,7 @@ class ExternalAddress:
 class StaticUser:
     """A long-term credential (RFC 8489 §9.2): exactly one of `password` and `key` is there.
 
+    `name` and `password`: after OpaqueString (RFC 8265), where the text has such a form.
     `key`: the 16 bytes of RFC 8489 §9.2.2 (MD5), already made for the default realm.
     """
 

@@ -238,3 +238,23 @@ fn limits_and_transports_are_those_of_the_registry() {
     assert_eq!(registry["channel_first_byte"]["last"], 0x7F);
     assert_eq!(bob().transport, Transport::Tcp);
 }
+
+/// The requests of the RFCs' own vectors are answered, or dropped where the RFC misprinted one;
+/// credentials that a Binding request does not need are passed over.
+#[test]
+fn the_requests_printed_in_the_rfcs_are_answered() {
+    let mut asked = 0;
+    for row in ["rfc5769.json", "rfc8489.json"]
+        .iter()
+        .flat_map(|name| read(name).as_array().unwrap().clone())
+        .filter(|row| row["class"] == "REQUEST" || row["section"] == "B.1")
+    {
+        let (packet, settings) = (unhex(&row["hex"]), binding::Settings::default());
+        let mut out = [0; binding::ANSWER_LIMIT];
+        let answer = binding::answer(&packet, &from(PEER), &settings, &mut out);
+        let success = answer.is_some_and(|answer| out[..2] == [1, 1] && answer.length > 20);
+        assert_eq!(success, !row["malformed"].is_string(), "{}", row["name"]);
+        asked += 1;
+    }
+    assert_eq!(asked, 4);
+}
