@@ -1,0 +1,209 @@
+//! What all associations of a server share: certificate, key, ciphers, protocols (`SSL_CTX`).
+
+use std::ffi::{c_int, c_long, c_uchar, c_uint, c_void, CString};
+use std::ptr;
+use std::sync::Arc;
+
+use crate::library::{Library, Opaque, Trouble};
+
+const DTLS_1_2: c_long = 0xFEFD;
+const SET_MIN_VERSION: c_int = 123;
+const SET_SESSION_CACHE: c_int = 44;
+const CHAIN_CERTIFICATE: c_int = 89;
+const MODE: c_int = 33;
+const RELEASE_BUFFERS: c_long = 0x10;
+
+const NO_QUERY_MTU: u64 = 1 << 12;
+const NO_TICKET: u64 = 1 << 14;
+const SERVER_PREFERENCE: u64 = 1 << 22;
+const NO_RENEGOTIATION: u64 = 1 << 30;
+
+/// Forward secrecy and AEAD only, unless the operator says otherwise (RFC 9325 §4.2).
+const CIPHERS: &str = "ECDHE+AESGCM:ECDHE+CHACHA20:!aNULL";
+
+/// The protocols of RFC 7443.
+const PROTOCOLS: [&[u8]; 2] = [b"stun.turn", b"stun.nat-discovery"];
+
+/// Certificate and key of the server, and its ciphers.
+pub struct Credentials<'a> {
+    /// DER certificates, the server's own first.
+    pub chain: &'a [Vec<u8>],
+    /// PKCS#8 DER, not encrypted.
+    pub key: &'a [u8],
+    /// A list in OpenSSL's words; `None` for ours.
+    pub ciphers: Option<&'a str>,
+}
+
+/// What all associations of one server (or, in tests, one client) share.
+#[derive(Clone)]
+pub struct Endpoint {
+    pub(crate) context: Arc<Context>,
+}
+
+pub(crate) struct Context {
+    pub(crate) library: &'static Library,
+    pub(crate) pointer: Opaque,
+}
+
+// SAFETY: an `SSL_CTX` counts its references atomically and locks what it shares; it is changed
+// only before anyone else can have it.
+unsafe impl Send for Context {}
+// SAFETY: as above.
+unsafe impl Sync for Context {}
+
+impl Drop for Context {
+    fn drop(&mut self) {
+        // SAFETY: made by `SSL_CTX_new` and freed once; associations hold references of their own.
+        unsafe { (self.library.SSL_CTX_free)(self.pointer) };
+    }
+}
+
+impl Endpoint {
+    /// A server's: DTLS 1.2 and up, no session tickets, no renegotiation, no client certificates.
+    pub fn server(credentials: &Credentials<'_>) -> Result<Self, Trouble> {
+        let library = Library::get()?;
+        // SAFETY: a plain call.
+        let endpoint = Self::new(library, unsafe { (library.DTLS_server_method)() })?;
+        let context = &endpoint.context;
+        context.set_ciphers(credentials.ciphers.unwrap_or(CIPHERS))?;
+        context.use_chain(credentials.chain)?;
+        context.use_key(credentials.key)?;
+        // SAFETY: the context is alive; the callbacks are of the types that OpenSSL calls.
+        unsafe {
+            (library.SSL_CTX_set_alpn_select_cb)(context.pointer, select, ptr::null_mut());
+            (library.SSL_CTX_set_cookie_generate_cb)(context.pointer, generate_cookie);
+            (library.SSL_CTX_set_cookie_verify_cb)(context.pointer, verify_cookie);
+        }
+        Ok(endpoint)
+    }
+
+    /// A client's that trusts everyone: for tests and for measuring.
+    pub fn trusting_client() -> Result<Self, Trouble> {
+        let library = Library::get()?;
+        // SAFETY: a plain call.
+        Self::new(library, unsafe { (library.DTLS_client_method)() })
+    }
+
+    fn new(library: &'static Library, method: Opaque) -> Result<Self, Trouble> {
+        // SAFETY: the method is one of OpenSSL's own.
+        let pointer = unsafe { (library.SSL_CTX_new)(method) };
+        if pointer.is_null() {
+            return Err(Trouble(format!("no DTLS: {}", library.reason())));
+        }
+        let context = Context { library, pointer };
+        let options = NO_QUERY_MTU | NO_TICKET | SERVER_PREFERENCE | NO_RENEGOTIATION;
+        // SAFETY: the context is alive and nobody else's yet.
+        unsafe { (library.SSL_CTX_set_options)(pointer, options) };
+        context.control(SET_MIN_VERSION, DTLS_1_2, ptr::null_mut());
+        context.control(SET_SESSION_CACHE, 0, ptr::null_mut());
+        context.control(MODE, RELEASE_BUFFERS, ptr::null_mut());
+        Ok(Self {
+            context: Arc::new(context),
+        })
+    }
+}
+
+impl Context {
+    fn control(&self, command: c_int, number: c_long, pointer: Opaque) -> bool {
+        // SAFETY: the context is alive; each command of this module takes what it is given here.
+        unsafe { (self.library.SSL_CTX_ctrl)(self.pointer, command, number, pointer) > 0 }
+    }
+
+    fn check(&self, good: bool, what: &str) -> Result<(), Trouble> {
+        if good {
+            return Ok(());
+        }
+        Err(Trouble(format!("{what}: {}", self.library.reason())))
+    }
+
+    fn set_ciphers(&self, list: &str) -> Result<(), Trouble> {
+        let text =
+            CString::new(list).map_err(|_| Trouble("cipher list with a zero byte".into()))?;
+        // SAFETY: the text ends with a zero and is copied.
+        let set = unsafe { (self.library.SSL_CTX_set_cipher_list)(self.pointer, text.as_ptr()) };
+        self.check(set == 1, "no DTLS cipher in the list")
+    }
+
+    fn use_chain(&self, chain: &[Vec<u8>]) -> Result<(), Trouble> {
+        for (place, der) in chain.iter().enumerate() {
+            let certificate = self.parse(self.library.d2i_X509, der);
+            self.check(!certificate.is_null(), "certificate cannot be read")?;
+            let used = if place == 0 {
+                // SAFETY: both are alive; the context takes a reference of its own.
+                unsafe { (self.library.SSL_CTX_use_certificate)(self.pointer, certificate) == 1 }
+            } else {
+                self.control(CHAIN_CERTIFICATE, 1, certificate)
+            };
+            // SAFETY: our reference, given back once.
+            unsafe { (self.library.X509_free)(certificate) };
+            self.check(used, "certificate cannot be used for DTLS")?;
+        }
+        self.check(!chain.is_empty(), "no certificate")
+    }
+
+    fn use_key(&self, der: &[u8]) -> Result<(), Trouble> {
+        let key = self.parse(self.library.d2i_AutoPrivateKey, der);
+        self.check(!key.is_null(), "private key cannot be read")?;
+        // SAFETY: both are alive; the context takes a reference of its own and ours is given back.
+        let used = unsafe {
+            let used = (self.library.SSL_CTX_use_PrivateKey)(self.pointer, key);
+            (self.library.EVP_PKEY_free)(key);
+            used
+        };
+        self.check(used == 1, "private key does not belong to the certificate")?;
+        // SAFETY: the context is alive.
+        let fits = unsafe { (self.library.SSL_CTX_check_private_key)(self.pointer) };
+        self.check(fits == 1, "private key does not belong to the certificate")
+    }
+
+    fn parse(
+        &self,
+        read: unsafe extern "C" fn(Opaque, *mut *const c_uchar, c_long) -> Opaque,
+        der: &[u8],
+    ) -> Opaque {
+        let mut cursor = der.as_ptr();
+        // SAFETY: `der` is readable for the length given, and OpenSSL moves a cursor of ours.
+        unsafe { read(ptr::null_mut(), &raw mut cursor, der.len() as c_long) }
+    }
+}
+
+/// ALPN (RFC 7443): the first protocol of the client's that is ours; a client that offers only
+/// others is refused (RFC 7301 §3.2).
+unsafe extern "C" fn select(
+    _: Opaque,
+    chosen: *mut *const c_uchar,
+    length: *mut c_uchar,
+    offered: *const c_uchar,
+    offered_length: c_uint,
+    _: *mut c_void,
+) -> c_int {
+    const OK: c_int = 0;
+    const FATAL: c_int = 2;
+    // SAFETY: OpenSSL hands over so many readable bytes.
+    let mut rest = unsafe { std::slice::from_raw_parts(offered, offered_length as usize) };
+    while let Some((&count, after)) = rest.split_first() {
+        let Some((name, after)) = after.split_at_checked(usize::from(count)) else {
+            break;
+        };
+        if PROTOCOLS.contains(&name) {
+            // SAFETY: both are OpenSSL's to be written to; the name lies in what it handed over,
+            // as it wants it.
+            unsafe {
+                *chosen = name.as_ptr();
+                *length = count;
+            }
+            return OK;
+        }
+        rest = after;
+    }
+    FATAL
+}
+
+/// Cookies are made and verified by the `Gate`, before OpenSSL hears of a client.
+unsafe extern "C" fn generate_cookie(_: Opaque, _: *mut c_uchar, _: *mut c_uint) -> c_int {
+    0
+}
+
+unsafe extern "C" fn verify_cookie(_: Opaque, _: *const c_uchar, _: c_uint) -> c_int {
+    1
+}

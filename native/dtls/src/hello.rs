@@ -1,0 +1,112 @@
+//! Reading a ClientHello (RFC 6347 §4.2.1, §4.3.2) and writing the answer that asks for a cookie.
+//!
+//! Knows no key: what a cookie is made of is the caller's affair.
+
+use std::ops::Range;
+
+const RECORD_HEADER: usize = 13;
+const HANDSHAKE_HEADER: usize = 12;
+const HANDSHAKE: u8 = 22;
+const CLIENT_HELLO: u8 = 1;
+const HELLO_VERIFY_REQUEST: u8 = 3;
+const RANDOM: usize = 32;
+/// The answer's version is DTLS 1.0 whatever will be agreed on (RFC 6347 §4.2.1).
+const DTLS_1_0: [u8; 2] = [0xFE, 0xFF];
+
+/// A ClientHello that is one datagram's first record and one fragment. Ranges lie in the datagram.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ClientHello {
+    /// The record's sequence number, which the answer repeats.
+    sequence: [u8; 6],
+    /// Version, random and session id.
+    before: Range<usize>,
+    pub(crate) cookie: Range<usize>,
+    /// Cipher suites, compression methods and extensions.
+    after: Range<usize>,
+}
+
+impl ClientHello {
+    /// What the client asks for, without the cookie: the same in its first and second hello.
+    pub(crate) fn parameters<'a>(&self, datagram: &'a [u8]) -> [&'a [u8]; 2] {
+        [
+            &datagram[self.before.clone()],
+            &datagram[self.after.clone()],
+        ]
+    }
+
+    /// Whether it asks for a cookie (first of a handshake) or brings one.
+    pub(crate) fn message_sequence(datagram: &[u8]) -> u16 {
+        u16::from_be_bytes([datagram[RECORD_HEADER + 4], datagram[RECORD_HEADER + 5]])
+    }
+}
+
+/// Whether a datagram begins a handshake: its first record is a plaintext ClientHello, whole or
+/// not.
+pub(crate) fn begins_handshake(datagram: &[u8]) -> bool {
+    datagram.first() == Some(&HANDSHAKE)
+        && datagram.get(3..5) == Some(&[0, 0])
+        && datagram.get(RECORD_HEADER) == Some(&CLIENT_HELLO)
+}
+
+/// Reads the ClientHello at the beginning of a datagram; `None` for whatever is no whole one.
+pub(crate) fn read_untrusted(datagram: &[u8]) -> Option<ClientHello> {
+    if !begins_handshake(datagram) || datagram.get(1) != Some(&0xFE) {
+        return None;
+    }
+    let sequence = *datagram.get(5..)?.first_chunk()?;
+    let length = usize::from(u16_at(datagram, 11)?);
+    let end = RECORD_HEADER + length;
+    let fragment = datagram.get(..end)?;
+    let body = u24_at(fragment, RECORD_HEADER + 1)?;
+    let whole = u24_at(fragment, RECORD_HEADER + 6)? == 0
+        && u24_at(fragment, RECORD_HEADER + 9)? == body
+        && length == HANDSHAKE_HEADER + body;
+    if !whole {
+        return None;
+    }
+    let start = RECORD_HEADER + HANDSHAKE_HEADER;
+    let session = start + 2 + RANDOM;
+    let session_end = session + 1 + usize::from(*fragment.get(session)?);
+    let cookie = session_end + 1;
+    let cookie_end = cookie + usize::from(*fragment.get(session_end)?);
+    (cookie_end < end).then_some(ClientHello {
+        sequence,
+        before: start..session_end,
+        cookie: cookie..cookie_end,
+        after: cookie_end..end,
+    })
+}
+
+/// The HelloVerifyRequest that answers a hello: it repeats the record's sequence number, so that
+/// nothing need be remembered (RFC 6347 §4.2.1).
+pub(crate) fn ask_back(hello: &ClientHello, cookie: &[u8; 32]) -> Vec<u8> {
+    let body = 2 + 1 + cookie.len();
+    let mut answer = Vec::with_capacity(RECORD_HEADER + HANDSHAKE_HEADER + body);
+    answer.push(HANDSHAKE);
+    answer.extend_from_slice(&DTLS_1_0);
+    answer.extend_from_slice(&[0, 0]);
+    answer.extend_from_slice(&hello.sequence);
+    answer.extend_from_slice(&((HANDSHAKE_HEADER + body) as u16).to_be_bytes());
+    answer.push(HELLO_VERIFY_REQUEST);
+    answer.extend_from_slice(&u24(body));
+    answer.extend_from_slice(&[0, 0]);
+    answer.extend_from_slice(&u24(0));
+    answer.extend_from_slice(&u24(body));
+    answer.extend_from_slice(&DTLS_1_0);
+    answer.push(cookie.len() as u8);
+    answer.extend_from_slice(cookie);
+    answer
+}
+
+fn u16_at(octets: &[u8], at: usize) -> Option<u16> {
+    Some(u16::from_be_bytes(*octets.get(at..)?.first_chunk()?))
+}
+
+fn u24_at(octets: &[u8], at: usize) -> Option<usize> {
+    let [high, middle, low] = *octets.get(at..)?.first_chunk()?;
+    Some(usize::from(high) << 16 | usize::from(middle) << 8 | usize::from(low))
+}
+
+fn u24(value: usize) -> [u8; 3] {
+    [(value >> 16) as u8, (value >> 8) as u8, value as u8]
+}

@@ -1,0 +1,29 @@
+//! DTLS without sockets and without threads of its own (RFC 6347, RFC 7350): datagrams in, datagrams
+//! and messages out. The protocol is OpenSSL's, as it is installed on the machine.
+//!
+//! `Gate` answers the first ClientHello of a stranger and keeps nothing of it; who comes back with
+//! its cookie gets an `Association`. Does not know: addresses (they are bytes here), STUN, time
+//! beyond OpenSSL's own retransmission timers.
+
+mod association;
+mod endpoint;
+mod gate;
+mod hello;
+mod library;
+mod mailbox;
+
+pub use association::{Association, Heard};
+pub use endpoint::{Credentials, Endpoint};
+pub use gate::{Gate, Knock};
+pub use library::Trouble;
+
+/// No handshake datagram is longer, so that none is fragmented on its way (in bytes, without IP
+/// and UDP headers).
+pub const LONGEST_FLIGHT: usize = 1200;
+/// The longest message that one record can carry, in bytes (RFC 6347 §4.1.1).
+pub const LONGEST_MESSAGE: usize = 1 << 14;
+
+/// Whether a datagram that begins with this byte is a DTLS record (RFC 7983 §7).
+pub fn is_record(first: u8) -> bool {
+    (20..=63).contains(&first)
+}

@@ -1,0 +1,158 @@
+//! Handshakes, messages and ends.
+
+use ferryman_dtls::{Association, Credentials, Endpoint, Heard, LONGEST_FLIGHT, LONGEST_MESSAGE};
+
+use crate::pair::{client, established, gate, hellos, sent, server, speak, ECDSA, RSA};
+
+#[test]
+fn rsa_and_ecdsa_certificates_both_serve() {
+    for credentials in [RSA, ECDSA] {
+        let (mut client, mut server, longest) = established(&server(credentials), b"");
+        assert!(client.is_established() && server.is_established());
+        assert!(longest <= LONGEST_FLIGHT, "{longest}");
+        assert!(client.send(b"hello"));
+        for datagram in sent(&mut client) {
+            server.receive(&datagram);
+        }
+        assert_eq!(speak(&mut server).1, [b"hello"]);
+        assert!(server.send(b"welcome"));
+        for datagram in sent(&mut server) {
+            client.receive(&datagram);
+        }
+        assert_eq!(speak(&mut client).1, [b"welcome"]);
+    }
+}
+
+#[test]
+fn the_protocols_of_rfc_7443_are_agreed_on_and_others_refused() {
+    let endpoint = server(ECDSA);
+    for name in ["stun.turn", "stun.nat-discovery"] {
+        let offered = [b"\x02h2".as_slice(), &[name.len() as u8], name.as_bytes()].concat();
+        let (client, _, _) = established(&endpoint, &offered);
+        assert_eq!(client.protocol(), name.as_bytes());
+    }
+    let (client, server, _) = established(&endpoint, b"\x02h2");
+    assert!(!client.is_established() && !server.is_established());
+}
+
+#[test]
+fn every_message_is_one_datagram_up_to_the_longest_record() {
+    let (mut client, mut server, _) = established(&server(ECDSA), b"");
+    for length in [1, 100, 1500, LONGEST_MESSAGE] {
+        assert!(client.send(&vec![7; length]));
+        let datagrams = sent(&mut client);
+        assert_eq!(datagrams.len(), 1);
+        server.receive(&datagrams[0]);
+        assert_eq!(speak(&mut server).1, [vec![7; length]]);
+    }
+    assert!(!client.send(&vec![7; LONGEST_MESSAGE + 1]));
+    assert!(!client.send(b""));
+}
+
+#[test]
+fn records_that_come_together_or_out_of_order_keep_their_bounds() {
+    let (mut client, mut server, _) = established(&server(ECDSA), b"");
+    client.send(b"one");
+    client.send(b"two");
+    client.send(b"three");
+    let datagrams = sent(&mut client);
+    server.receive(&[&datagrams[2][..], &datagrams[0][..]].concat());
+    assert_eq!(speak(&mut server).1, [&b"three"[..], b"one"]);
+    server.receive(&datagrams[1]);
+    assert_eq!(speak(&mut server).1, [b"two"]);
+    server.receive(&datagrams[1]);
+    assert_eq!(speak(&mut server).1, [b""; 0], "replayed");
+}
+
+#[test]
+fn garbage_disturbs_nothing() {
+    let (mut client, mut server, _) = established(&server(ECDSA), b"");
+    client.send(b"good");
+    let good = sent(&mut client).remove(0);
+    let mut forged = good.clone();
+    *forged.last_mut().expect("not empty") ^= 1;
+    for bad in [
+        &forged[..],
+        &good[..20],
+        &[23; 13],
+        &[22],
+        &[63; 2000],
+        &[21, 254, 253, 0, 0],
+    ] {
+        server.receive(bad);
+        let (answers, messages, ended) = speak(&mut server);
+        assert!(answers.is_empty() && messages.is_empty() && !ended);
+    }
+    server.receive(&good);
+    assert_eq!(speak(&mut server).1, [b"good"]);
+}
+
+#[test]
+fn a_goodbye_ends_the_association() {
+    let (mut client, mut server, _) = established(&server(ECDSA), b"");
+    client.close();
+    for datagram in sent(&mut client) {
+        server.receive(&datagram);
+    }
+    assert!(speak(&mut server).2);
+    server.close();
+    assert_eq!(sent(&mut server).len(), 1, "answered by our own");
+    assert!(!server.send(b"late"));
+}
+
+#[test]
+fn an_unanswered_flight_has_a_timer() {
+    let (mut client, mut gate) = (client(b""), gate());
+    let (_, hello) = hellos(&mut client, &mut gate);
+    let mut server = Association::accept(&server(RSA), &hello).expect("a good hello");
+    assert!(!speak(&mut server).0.is_empty());
+    let wait = server.timeout().expect("an answer is waited for");
+    assert!(
+        wait.as_secs_f64() > 0.5 && wait.as_secs_f64() < 2.5,
+        "{wait:?}"
+    );
+    assert!(server.expire() && sent(&mut server).is_empty(), "too early");
+}
+
+#[test]
+fn an_established_association_has_none() {
+    let (_, server, _) = established(&server(RSA), b"");
+    assert_eq!(server.timeout(), None);
+}
+
+#[test]
+fn what_cannot_be_used_is_named() {
+    let (certificate, _) = RSA;
+    let chain = [certificate.to_vec()];
+    type Row<'a> = (&'a [Vec<u8>], &'a [u8], Option<&'a str>, &'a str);
+    let rows: [Row<'_>; 5] = [
+        (&[], RSA.1, None, "no certificate"),
+        (
+            &[b"nothing".to_vec()],
+            RSA.1,
+            None,
+            "certificate cannot be read",
+        ),
+        (&chain, b"nothing", None, "private key cannot be read"),
+        (&chain, ECDSA.1, None, "private key does not belong"),
+        (&chain, RSA.1, Some("NONSENSE"), "no DTLS cipher"),
+    ];
+    for (chain, key, ciphers, line) in rows {
+        let credentials = Credentials {
+            chain,
+            key,
+            ciphers,
+        };
+        let trouble = Endpoint::server(&credentials).err().expect(line);
+        assert!(trouble.0.starts_with(line), "{trouble}");
+    }
+}
+
+#[test]
+fn an_association_waits_for_its_first_word() {
+    let (mut client, mut room) = (client(b""), vec![0; LONGEST_MESSAGE]);
+    assert_eq!(client.poll(&mut room), Heard::Nothing);
+    assert!(!client.send(b"early"));
+    client.close();
+    assert_eq!(client.poll(&mut room), Heard::End);
+}

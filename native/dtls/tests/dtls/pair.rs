@@ -1,0 +1,90 @@
+//! A server and its clients, with the datagrams between them to look at.
+
+use ferryman_dtls::{Association, Credentials, Endpoint, Gate, Heard, Knock, LONGEST_MESSAGE};
+
+pub(crate) const ECDSA: (&[u8], &[u8]) = (
+    include_bytes!("../keys/ecdsa.certificate.der"),
+    include_bytes!("../keys/ecdsa.key.der"),
+);
+pub(crate) const RSA: (&[u8], &[u8]) = (
+    include_bytes!("../keys/rsa.certificate.der"),
+    include_bytes!("../keys/rsa.key.der"),
+);
+pub(crate) const ADDRESS: &[u8] = b"192.0.2.1:5000";
+
+pub(crate) fn server((certificate, key): (&[u8], &[u8])) -> Endpoint {
+    let credentials = Credentials {
+        chain: &[certificate.to_vec(), certificate.to_vec()],
+        key,
+        ciphers: None,
+    };
+    Endpoint::server(&credentials).expect("good credentials")
+}
+
+pub(crate) fn client(protocols: &[u8]) -> Association {
+    let endpoint = Endpoint::trusting_client().expect("OpenSSL is there");
+    Association::connect(&endpoint, protocols).expect("memory")
+}
+
+pub(crate) fn gate() -> Gate {
+    Gate::new(0).expect("random bytes")
+}
+
+/// What one side has to say after it has read everything.
+pub(crate) fn speak(side: &mut Association) -> (Vec<Vec<u8>>, Vec<Vec<u8>>, bool) {
+    let (mut messages, mut room) = (Vec::new(), vec![0; LONGEST_MESSAGE]);
+    let ended = loop {
+        match side.poll(&mut room) {
+            Heard::Message(length) => messages.push(room[..length].to_vec()),
+            Heard::Nothing => break false,
+            Heard::End => break true,
+        }
+    };
+    (sent(side), messages, ended)
+}
+
+pub(crate) fn sent(side: &mut Association) -> Vec<Vec<u8>> {
+    let mut datagrams = Vec::new();
+    side.take_datagrams(|datagram| datagrams.push(datagram.to_vec()));
+    datagrams
+}
+
+/// Everything that one side sends, read by the other; what that answers.
+pub(crate) fn deliver(datagrams: &[Vec<u8>], to: &mut Association) -> Vec<Vec<u8>> {
+    let mut answers = Vec::new();
+    for datagram in datagrams {
+        to.receive(datagram);
+        answers.extend(speak(to).0);
+    }
+    answers
+}
+
+/// A client's first ClientHello and the one with the gate's cookie.
+pub(crate) fn hellos(client: &mut Association, gate: &mut Gate) -> (Vec<u8>, Vec<u8>) {
+    let first = speak(client).0.remove(0);
+    let Knock::AskBack(question) = gate.knock_untrusted(&first, ADDRESS, 0) else {
+        panic!("a stranger is asked for a cookie");
+    };
+    client.receive(&question);
+    (first, speak(client).0.remove(0))
+}
+
+/// A finished handshake: client, server, and the longest datagram on the way.
+pub(crate) fn established(
+    endpoint: &Endpoint,
+    protocols: &[u8],
+) -> (Association, Association, usize) {
+    let (mut client, mut gate) = (client(protocols), gate());
+    let (_, hello) = hellos(&mut client, &mut gate);
+    let knock = gate.knock_untrusted(&hello, ADDRESS, 0);
+    assert!(matches!(knock, Knock::Open(_)), "{knock:?}");
+    let mut server = Association::accept(endpoint, &hello).expect("a good hello");
+    let mut flight = speak(&mut server).0;
+    let mut longest = 0;
+    while !flight.is_empty() {
+        longest = flight.iter().map(Vec::len).fold(longest, usize::max);
+        let answers = deliver(&flight, &mut client);
+        flight = deliver(&answers, &mut server);
+    }
+    (client, server, longest)
+}
