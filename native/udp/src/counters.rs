@@ -26,9 +26,12 @@ pub(crate) enum Counter {
     ConnectionsRefused,
     TlsHandshakes,
     TlsFailures,
+    Associations,
+    AskedBack,
+    Unassociated,
 }
 
-const NAMES: [(Counter, &str); 16] = [
+const NAMES: &[(Counter, &str)] = &[
     (Counter::ClientPackets, "client_packets"),
     (Counter::PeerPackets, "peer_packets"),
     (Counter::SentPackets, "sent_packets"),
@@ -45,6 +48,9 @@ const NAMES: [(Counter, &str); 16] = [
     (Counter::ConnectionsRefused, "connections_refused"),
     (Counter::TlsHandshakes, "tls_handshakes"),
     (Counter::TlsFailures, "tls_failures"),
+    (Counter::Associations, "associations"),
+    (Counter::AskedBack, "dtls_asked_back"),
+    (Counter::Unassociated, "dropped_unassociated"),
 ];
 
 /// The counts.

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use ferryman_dtls::{Credentials, Endpoint, Trouble};
 use ferryman_flow::Discovery;
 
 use crate::acceptor::Acceptor;
@@ -28,9 +29,9 @@ pub struct Settings {
     pub mapped_address: bool,
     /// How many requests may wait for the engine.
     pub queue_limit: usize,
-    /// How many TCP connections may be open without an allocation.
+    /// How many TCP connections may be open without an allocation, and as many DTLS associations.
     pub pending_connections: usize,
-    /// How long a TCP connection may be open without an allocation.
+    /// How long either may be open without an allocation.
     pub connection_timeout: Duration,
     /// How many connections may be open from one IPv4 address or IPv6 /64; 0 is no limit.
     pub source_connections: usize,
@@ -137,6 +138,14 @@ impl Datapath {
     /// was offered for the same family before is forgotten. May be called at any time.
     pub fn offer_discovery(&self, discovery: Discovery) {
         self.shared.inbox.post([Order::Discover(discovery)]);
+    }
+
+    /// Serves DTLS beside UDP at every listener, with this certificate for those who come from now
+    /// on; may be called again at any time.
+    pub fn serve_dtls(&self, credentials: &Credentials<'_>) -> Result<(), Trouble> {
+        let endpoint = Endpoint::server(credentials)?;
+        self.shared.inbox.post([Order::ServeDtls(endpoint)]);
+        Ok(())
     }
 
     /// Binds a relay socket ahead of need; `Change::Open` takes it.

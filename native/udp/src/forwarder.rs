@@ -15,6 +15,7 @@ use crate::batch_out::{BatchOut, Route, Via};
 use crate::connections::Connections;
 use crate::counters::Counter;
 use crate::datapath::Shared;
+use crate::dtls::Dtls;
 use crate::listener::Listener;
 use crate::queue::Event;
 use crate::relay::{Client, Relay, RelayPlace};
@@ -36,6 +37,7 @@ pub(crate) struct Forwarder {
     pub(crate) listeners: Vec<Listener>,
     pub(crate) relays: Vec<Option<Relay>>,
     pub(crate) connections: Connections,
+    pub(crate) dtls: Dtls,
     pub(crate) shared: Arc<Shared>,
     pub(crate) out: BatchOut,
     pub(crate) transaction_ids: TransactionIds,
@@ -45,17 +47,15 @@ pub(crate) struct Forwarder {
 }
 
 impl Forwarder {
-    /// A datagram, or a train of them, from a client.
-    pub(crate) fn take_from_clients(&mut self, slots: &Slots, place: usize, arrival: Arrival) {
-        let five_tuple = self.listeners[place].five_tuple(arrival.from, arrival.local);
-        let Some(five_tuple) = five_tuple else {
-            return self.shared.counters.add(Counter::Unanswerable, 1);
-        };
-        for packet in arrival.datagrams() {
-            self.shared.counters.add(Counter::ClientPackets, 1);
-            if self.take_message(slots, &five_tuple, packet) == Taken::NoRoom {
-                self.shared.counters.add(Counter::QueueFull, 1);
-            }
+    /// A datagram from a client, which is one message.
+    pub(crate) fn take_from_client(
+        &mut self,
+        slots: &Slots,
+        five_tuple: &FiveTuple,
+        packet: Piece,
+    ) {
+        if self.take_message(slots, five_tuple, packet) == Taken::NoRoom {
+            self.shared.counters.add(Counter::QueueFull, 1);
         }
     }
 
@@ -119,14 +119,19 @@ impl Forwarder {
         match self.client(five_tuple) {
             Some(Client::Datagrams(route)) => self.out.push_copy(route, message),
             Some(Client::Stream(number)) => self.connections.reply(number, message),
+            Some(Client::Association(number)) => {
+                self.dtls.send(number, [message, &[], &[]], &mut self.out);
+            }
             None => {}
         }
     }
 
     /// How the client of a 5-tuple is reached.
     pub(crate) fn client(&self, five_tuple: &FiveTuple) -> Option<Client> {
-        if five_tuple.transport.is_stream() {
-            return Some(Client::Stream(five_tuple.socket));
+        match five_tuple.transport {
+            Transport::Udp => {}
+            Transport::Tcp | Transport::Tls => return Some(Client::Stream(five_tuple.socket)),
+            Transport::Dtls => return Some(Client::Association(five_tuple.socket)),
         }
         let mut listeners = self.listeners.iter();
         let place = listeners.position(|listener| listener.number == five_tuple.socket)?;
@@ -139,12 +144,17 @@ impl Forwarder {
 
     /// Sends what has been collected for datagram sockets and forgets what has arrived.
     pub(crate) fn flush(&mut self, slots: &mut Slots) {
+        self.send_out(slots);
+        slots.clear();
+    }
+
+    /// Sends what has been collected for datagram sockets.
+    pub(crate) fn send_out(&mut self, slots: &Slots) {
         if !self.out.is_empty() {
             let (listeners, relays) = (&self.listeners, &self.relays);
             let sent = self.out.flush(slots, |via| socket(listeners, relays, via));
             self.shared.counters.add_sent(sent);
         }
-        slots.clear();
     }
 
     fn pass_to_client(
@@ -179,6 +189,15 @@ impl Forwarder {
             Client::Datagrams(route) => self.out.push_headed(route, payload, |headroom| {
                 write(Transport::Udp, headroom, &mut [0; TAILROOM])
             }),
+            Client::Association(number) => {
+                let (mut headroom, mut tailroom) = ([0; HEADROOM], [0; TAILROOM]);
+                let (head, padding) = write(Transport::Dtls, &mut headroom, &mut tailroom);
+                let head = &headroom[HEADROOM - head..];
+                let parts = [head, slots.octets(payload), &tailroom[..padding]];
+                if !self.dtls.send(number, parts, &mut self.out) {
+                    self.shared.counters.drop_for(Reason::TooLong);
+                }
+            }
             Client::Stream(number) => {
                 let (mut headroom, mut tailroom) = ([0; HEADROOM], [0; TAILROOM]);
                 let (head, padding) = write(Transport::Tcp, &mut headroom, &mut tailroom);

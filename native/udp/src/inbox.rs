@@ -4,6 +4,7 @@ use std::mem;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use ferryman_dtls::Endpoint;
 use ferryman_flow::{Change, Discovery, FiveTuple};
 use rustls::ServerConfig;
 
@@ -33,6 +34,7 @@ pub(crate) enum Order {
     Discover(Discovery),
     /// Speak TLS in this way with those who connect from now on.
     Secure(Arc<ServerConfig>),
+    ServeDtls(Endpoint),
 }
 
 /// Orders on their way to the worker.

@@ -1,11 +1,12 @@
-//! Sockets, batches and the worker thread of the datapath (RFC 8656): UDP, TCP and TLS to clients,
-//! UDP to peers.
+//! Sockets, batches and the worker thread of the datapath (RFC 8656): UDP, TCP, TLS and DTLS to
+//! clients, UDP to peers.
 //!
 //! Knows nothing of Python, keys, quotas or policies: `ferryman-flow` judges every packet, and
 //! what it does not judge goes to the owner of `Datapath` as an `Event`.
 
 mod acceptor;
 mod address;
+mod associations;
 mod batch_out;
 mod bell;
 mod carrier;
@@ -16,6 +17,7 @@ mod connections;
 mod control;
 mod counters;
 mod datapath;
+mod dtls;
 mod fixed;
 mod forwarder;
 mod inbox;
@@ -24,6 +26,7 @@ mod mmsg;
 mod notices;
 mod options;
 mod orders;
+mod pending;
 mod poller;
 mod post;
 mod queue;
@@ -37,5 +40,6 @@ mod worker;
 
 pub use certificate::Certificate;
 pub use datapath::{Datapath, Settings};
+pub use ferryman_dtls::{Credentials, Trouble};
 pub use inbox::Command;
 pub use queue::Event;

@@ -3,6 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 
+use ferryman_dtls::Endpoint;
 use ferryman_flow::{Applied, Change, Family, FiveTuple, Slot, Usage};
 use socket2::Socket;
 
@@ -33,6 +34,7 @@ impl Worker {
                 Order::Accept(acceptor) => self.add_acceptor(acceptor),
                 Order::Discover(discovery) => self.forwarder.binding.offer(discovery),
                 Order::Secure(config) => self.tls = Some(config),
+                Order::ServeDtls(endpoint) => self.serve_dtls(endpoint),
             }
         }
         self.resume_paused();
@@ -50,6 +52,13 @@ impl Worker {
         let watched = self.poller.add(&acceptor, token, Interest::READ);
         self.acceptors.push(acceptor);
         self.tell_failure("a listener is deaf", watched);
+    }
+
+    fn serve_dtls(&mut self, endpoint: Endpoint) {
+        let now = self.forwarder.now;
+        if let Err(trouble) = self.forwarder.dtls.serve(endpoint, now) {
+            self.tell("DTLS is not served", &trouble.to_string());
+        }
     }
 
     fn change(&mut self, change: Change) {
@@ -101,8 +110,10 @@ impl Worker {
             self.forwarder.relays.resize_with(index + 1, || None);
         }
         self.forwarder.relays[index] = Some(Relay::new(slot, client));
-        if let Client::Stream(number) = client {
-            self.forwarder.connections.own(number);
+        match client {
+            Client::Datagrams(_) => {}
+            Client::Stream(number) => self.forwarder.connections.own(number),
+            Client::Association(number) => self.forwarder.dtls.associations.own(number),
         }
         self.watch(slot, bound, socket);
     }
@@ -151,10 +162,13 @@ impl Worker {
         if let Some(relay) = self.forwarder.relays.get_mut(index) {
             *relay = None;
         }
-        if let Some(Client::Stream(number)) = self.forwarder.client(five_tuple) {
-            self.forwarder
-                .connections
-                .disown(number, self.forwarder.now);
+        let (now, forwarder) = (self.forwarder.now, &mut self.forwarder);
+        match forwarder.client(five_tuple) {
+            Some(Client::Stream(number)) => forwarder.connections.disown(number, now),
+            Some(Client::Association(number)) => {
+                forwarder.dtls.associations.disown(number, now);
+            }
+            Some(Client::Datagrams(_)) | None => {}
         }
     }
 

@@ -34,7 +34,7 @@ pub enum Event {
         /// The relayed address's family.
         family: Family,
     },
-    /// A TCP connection ended that had asked something.
+    /// A connection or association ended that had asked something.
     Disconnected {
         /// Which one.
         five_tuple: FiveTuple,

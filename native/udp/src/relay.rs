@@ -55,6 +55,8 @@ pub(crate) enum Client {
     Datagrams(Route),
     /// Through a connection, by its number; it may be gone.
     Stream(u64),
+    /// Through a DTLS association, by its number; it may be gone.
+    Association(u64),
 }
 
 /// The relay sockets of an allocation, one of a family at most.

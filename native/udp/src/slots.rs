@@ -92,6 +92,11 @@ impl Slots {
         }
     }
 
+    /// Forgets the bytes of streams alone.
+    pub(crate) fn clear_streams(&mut self) {
+        self.streamed = 0;
+    }
+
     /// How many more datagrams there is room for.
     pub(crate) fn room(&self) -> usize {
         SLOTS - self.filled

@@ -7,6 +7,7 @@ use std::io;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 
+use ferryman_dtls::is_record;
 use ferryman_flow::{binding, Table, TransactionIds};
 use rustls::ServerConfig;
 
@@ -16,6 +17,7 @@ use crate::clock;
 use crate::connections::{Connections, Limits};
 use crate::counters::Counter;
 use crate::datapath::{Settings, Shared};
+use crate::dtls::Dtls;
 use crate::forwarder::Forwarder;
 use crate::notices::Notices;
 use crate::options::kernel_cuts_trains;
@@ -23,7 +25,7 @@ use crate::poller::{Interest, Poller, Ready, Round, Token};
 use crate::post::Post;
 use crate::relay::RelayPlace;
 use crate::signals;
-use crate::slots::Slots;
+use crate::slots::{Arrival, Slots};
 use crate::streams::HANDSHAKES;
 
 /// With fewer slots left, what has arrived is sent before more is received.
@@ -56,6 +58,7 @@ impl Worker {
             listeners: Vec::new(),
             relays: Vec::new(),
             connections: Connections::new(settings.pending_connections, limits, timeout),
+            dtls: Dtls::new(settings.pending_connections, timeout),
             shared,
             out: BatchOut::new(Post::new(kernel_cuts_trains())),
             transaction_ids: TransactionIds::new(),
@@ -85,6 +88,7 @@ impl Worker {
         signals::leave_to_others();
         let mut round = Round::new();
         while self.turn(&mut round) {}
+        self.end_associations();
     }
 
     fn turn(&mut self, round: &mut Round) -> bool {
@@ -93,6 +97,7 @@ impl Worker {
         }
         self.forwarder.now = clock::now();
         self.handshakes = HANDSHAKES;
+        self.forwarder.dtls.begin_turn();
         // Read before the inbox is emptied, so that nothing posted before `stop` is left.
         let goes_on = !self.forwarder.shared.inbox.is_stopped();
         self.obey(round.ready().any(|ready| ready.token == Token::Inbox));
@@ -100,6 +105,7 @@ impl Worker {
             self.serve(ready);
         }
         self.close_overdue();
+        self.expire_associations();
         self.resume_acceptors();
         self.forwarder.flush(&mut self.slots);
         self.flush_streams();
@@ -108,6 +114,11 @@ impl Worker {
             .shared
             .counters
             .set(Counter::Connections, open);
+        let associations = self.forwarder.dtls.associations.len() as u64;
+        self.forwarder
+            .shared
+            .counters
+            .set(Counter::Associations, associations);
         goes_on
     }
 
@@ -117,7 +128,8 @@ impl Worker {
             .iter()
             .filter_map(|acceptor| acceptor.resumes_at);
         let overdue = self.forwarder.connections.deadline();
-        let earliest = rested.chain(overdue).min()?;
+        let associations = self.forwarder.dtls.associations.deadline();
+        let earliest = rested.chain(overdue).chain(associations).min()?;
         Some(earliest.saturating_sub(clock::now()))
     }
 
@@ -147,10 +159,30 @@ impl Worker {
         let received = self.slots.receive(self.forwarder.listeners[place].as_fd());
         for slot in self.note_errors(received) {
             match self.slots.arrival(slot) {
-                Some(arrival) => self
-                    .forwarder
-                    .take_from_clients(&self.slots, place, arrival),
+                Some(arrival) => self.take_from_clients(place, arrival),
                 None => self.forwarder.shared.counters.add(Counter::Unanswerable, 1),
+            }
+        }
+    }
+
+    /// A datagram, or a train of them, from a client.
+    fn take_from_clients(&mut self, place: usize, arrival: Arrival) {
+        let counters = &self.forwarder.shared.counters;
+        let listener = &self.forwarder.listeners[place];
+        let Some(five_tuple) = listener.five_tuple(arrival.from, arrival.local) else {
+            return counters.add(Counter::Unanswerable, 1);
+        };
+        for packet in arrival.datagrams() {
+            self.forwarder
+                .shared
+                .counters
+                .add(Counter::ClientPackets, 1);
+            let first = self.slots.octets(packet).first();
+            if first.is_some_and(|first| is_record(*first)) && self.forwarder.dtls.is_served() {
+                self.take_records(&five_tuple, packet);
+            } else {
+                self.forwarder
+                    .take_from_client(&self.slots, &five_tuple, packet);
             }
         }
     }

@@ -1,0 +1,248 @@
+//! All DTLS associations (RFC 7350), and which of them have yet to prove their worth.
+//!
+//! Knows neither sockets nor cookies: who comes here has shown that it receives at its address.
+
+use std::collections::{BTreeSet, HashMap};
+use std::net::IpAddr;
+use std::time::Duration;
+
+use ferryman_dtls::Association;
+use ferryman_flow::FiveTuple;
+
+use crate::batch_out::Route;
+use crate::clock::SECOND;
+use crate::pending::Pending;
+
+/// How many handshakes may go on at once, and how many of one source.
+const HANDSHAKES: usize = 1024;
+const HANDSHAKES_OF_SOURCE: usize = 64;
+/// How long a handshake may take, ns.
+const HANDSHAKE_TIMEOUT: u64 = 15 * SECOND;
+/// OpenSSL rounds its timers: looking again sooner than this would be too early (ns).
+const SHORTEST_TIMER: u64 = SECOND / 100;
+
+/// What an association is good for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// It shakes hands, since that instant.
+    Handshake { since: u64 },
+    /// It is established and carries nothing, since that instant.
+    Pending { since: u64 },
+    /// It carries an allocation.
+    Owner,
+}
+
+/// A client's association and what is known of it.
+pub(crate) struct Associate {
+    pub(crate) association: Association,
+    pub(crate) five_tuple: FiveTuple,
+    /// The 5-tuple of its datagrams, by which it is found.
+    pub(crate) datagrams: FiveTuple,
+    pub(crate) route: Route,
+    /// The cookie of its handshake: a ClientHello with it belongs to this one.
+    pub(crate) cookie: [u8; 32],
+    pub(crate) stage: Stage,
+    /// It has sent a request that the engine has seen.
+    pub(crate) asked: bool,
+    /// When its last flight is to be sent again.
+    timer: Option<u64>,
+}
+
+impl Associate {
+    /// One that begins to shake hands.
+    pub(crate) fn new(
+        association: Association,
+        number: u64,
+        datagrams: FiveTuple,
+        route: Route,
+        cookie: [u8; 32],
+        now: u64,
+    ) -> Self {
+        let five_tuple = FiveTuple {
+            transport: ferryman_flow::Transport::Dtls,
+            socket: number,
+            ..datagrams
+        };
+        Self {
+            association,
+            five_tuple,
+            datagrams,
+            route,
+            cookie,
+            stage: Stage::Handshake { since: now },
+            asked: false,
+            timer: None,
+        }
+    }
+}
+
+/// All associations, by their numbers.
+pub(crate) struct Associations {
+    open: HashMap<u64, Associate>,
+    by_client: HashMap<FiveTuple, u64>,
+    handshakes: Pending,
+    /// The handshakes of each source, oldest first.
+    by_source: BTreeSet<(IpAddr, u64, u64)>,
+    pending: Pending,
+    timers: BTreeSet<(u64, u64)>,
+}
+
+impl Associations {
+    /// `pending_limit` and `timeout` (ns) are for those without an allocation.
+    pub(crate) fn new(pending_limit: usize, timeout: u64) -> Self {
+        Self {
+            open: HashMap::new(),
+            by_client: HashMap::new(),
+            handshakes: Pending::new(HANDSHAKES, HANDSHAKE_TIMEOUT),
+            by_source: BTreeSet::new(),
+            pending: Pending::new(pending_limit, timeout),
+            timers: BTreeSet::new(),
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.open.len()
+    }
+
+    pub(crate) fn get_mut(&mut self, number: u64) -> Option<&mut Associate> {
+        self.open.get_mut(&number)
+    }
+
+    /// The association whose datagrams have this 5-tuple.
+    pub(crate) fn find(&self, datagrams: &FiveTuple) -> Option<(u64, &Associate)> {
+        let number = *self.by_client.get(datagrams)?;
+        Some((number, self.open.get(&number)?))
+    }
+
+    /// The numbers of all.
+    pub(crate) fn numbers(&self) -> Vec<u64> {
+        self.open.keys().copied().collect()
+    }
+
+    /// A new one, which shakes hands; its 5-tuple must be free.
+    pub(crate) fn insert(&mut self, associate: Associate) {
+        let number = associate.five_tuple.socket;
+        if let Stage::Handshake { since } = associate.stage {
+            self.handshakes.insert(since, number);
+            self.by_source.insert((source(&associate), since, number));
+        }
+        self.by_client.insert(associate.datagrams, number);
+        self.open.insert(number, associate);
+    }
+
+    pub(crate) fn remove(&mut self, number: u64) -> Option<Associate> {
+        let associate = self.open.remove(&number)?;
+        self.by_client.remove(&associate.datagrams);
+        if let Some(at) = associate.timer {
+            self.timers.remove(&(at, number));
+        }
+        self.leave(&associate);
+        Some(associate)
+    }
+
+    fn leave(&mut self, associate: &Associate) {
+        let number = associate.five_tuple.socket;
+        match associate.stage {
+            Stage::Handshake { since } => {
+                self.handshakes.remove(since, number);
+                self.by_source.remove(&(source(associate), since, number));
+            }
+            Stage::Pending { since } => self.pending.remove(since, number),
+            Stage::Owner => {}
+        }
+    }
+
+    fn enter(&mut self, number: u64, stage: Stage) {
+        let Some(mut associate) = self.open.remove(&number) else {
+            return;
+        };
+        self.leave(&associate);
+        associate.stage = stage;
+        if let Stage::Pending { since } = stage {
+            self.pending.insert(since, number);
+        }
+        self.open.insert(number, associate);
+    }
+
+    /// It carries an allocation from now on.
+    pub(crate) fn own(&mut self, number: u64) {
+        self.enter(number, Stage::Owner);
+    }
+
+    /// The allocation is gone; it is pending again.
+    pub(crate) fn disown(&mut self, number: u64, now: u64) {
+        if self.stage(number) == Some(Stage::Owner) {
+            self.enter(number, Stage::Pending { since: now });
+        }
+    }
+
+    fn stage(&self, number: u64) -> Option<Stage> {
+        Some(self.open.get(&number)?.stage)
+    }
+
+    /// Looks at what the last datagram or timer changed: whether it is established, and when its
+    /// last flight is to be sent again.
+    pub(crate) fn settle(&mut self, number: u64, now: u64) {
+        let Some(associate) = self.open.get_mut(&number) else {
+            return;
+        };
+        let Stage::Handshake { .. } = associate.stage else {
+            return;
+        };
+        let established = associate.association.is_established();
+        let wait = associate.association.timeout().filter(|_| !established);
+        let next = wait.map(|wait| now.saturating_add(nanoseconds(wait)));
+        if let Some(at) = std::mem::replace(&mut associate.timer, next) {
+            self.timers.remove(&(at, number));
+        }
+        self.timers.extend(next.map(|at| (at, number)));
+        if established {
+            self.enter(number, Stage::Pending { since: now });
+        }
+    }
+
+    /// An association that must go: there are too many of its kind, or its time is over.
+    pub(crate) fn overdue(&self, now: u64) -> Option<u64> {
+        let handshake = self.handshakes.overdue(now);
+        handshake.or_else(|| self.pending.overdue(now))
+    }
+
+    /// The oldest handshake of a source that may not begin another one.
+    pub(crate) fn crowded(&self, client: IpAddr) -> Option<u64> {
+        let source = network(client);
+        let mut handshakes = self
+            .by_source
+            .range((source, 0, 0)..=(source, u64::MAX, u64::MAX));
+        let oldest = handshakes.next()?;
+        (handshakes.count() + 1 >= HANDSHAKES_OF_SOURCE).then_some(oldest.2)
+    }
+
+    /// An association whose last flight is to be sent again.
+    pub(crate) fn expired(&self, now: u64) -> Option<u64> {
+        let (at, number) = *self.timers.first()?;
+        (at <= now).then_some(number)
+    }
+
+    /// When there is something to do next.
+    pub(crate) fn deadline(&self) -> Option<u64> {
+        let timer = self.timers.first().map(|(at, _)| *at);
+        let deadlines = [timer, self.handshakes.deadline(), self.pending.deadline()];
+        deadlines.into_iter().flatten().min()
+    }
+}
+
+fn source(associate: &Associate) -> IpAddr {
+    network(associate.five_tuple.client.ip())
+}
+
+/// What one owner can have many of: the IPv6 addresses of a network of 64 bits.
+fn network(ip: IpAddr) -> IpAddr {
+    match ip {
+        IpAddr::V4(_) => ip,
+        IpAddr::V6(ip) => IpAddr::V6((u128::from(ip) >> 64 << 64).into()),
+    }
+}
+
+fn nanoseconds(wait: Duration) -> u64 {
+    (wait.as_nanos().min(u64::MAX.into()) as u64).max(SHORTEST_TIMER)
+}

@@ -1,0 +1,289 @@
+//! The worker's dealings with DTLS over UDP (RFC 7350): records are told from STUN by their first
+//! byte (RFC 7983), so that both come through the same listeners.
+
+use std::net::{IpAddr, SocketAddr};
+
+use ferryman_dtls::{Association, Endpoint, Gate, Heard, Knock, Trouble, LONGEST_MESSAGE};
+use ferryman_flow::FiveTuple;
+
+use crate::associations::{Associate, Associations, Stage};
+use crate::batch_out::{BatchOut, Route};
+use crate::counters::Counter;
+use crate::forwarder::Taken;
+use crate::queue::Event;
+use crate::relay::Client;
+use crate::slots::Piece;
+use crate::worker::Worker;
+
+/// How many handshakes begin in one turn: each costs a signature, and relaying does not wait. The
+/// client of one that is dropped repeats its ClientHello.
+const BEGINNINGS: usize = 8;
+
+/// DTLS of one worker.
+pub(crate) struct Dtls {
+    /// Certificate and key for those who come from now on; none: records are dropped.
+    endpoint: Option<(Endpoint, Gate)>,
+    pub(crate) associations: Associations,
+    beginnings: usize,
+    scratch: Vec<u8>,
+}
+
+impl Dtls {
+    pub(crate) fn new(pending_limit: usize, timeout: u64) -> Self {
+        Self {
+            endpoint: None,
+            associations: Associations::new(pending_limit, timeout),
+            beginnings: 0,
+            scratch: Vec::new(),
+        }
+    }
+
+    /// Serves with this certificate from now on. Cookies outlive a change of it.
+    pub(crate) fn serve(&mut self, endpoint: Endpoint, now: u64) -> Result<(), Trouble> {
+        let gate = match self.endpoint.take() {
+            Some((_, gate)) => gate,
+            None => Gate::new(now)?,
+        };
+        self.endpoint = Some((endpoint, gate));
+        Ok(())
+    }
+
+    pub(crate) fn is_served(&self) -> bool {
+        self.endpoint.is_some()
+    }
+
+    /// A turn begins.
+    pub(crate) fn begin_turn(&mut self) {
+        self.beginnings = BEGINNINGS;
+    }
+
+    /// Encrypts a message that lies in parts; false when it is too long or its client gone.
+    pub(crate) fn send(&mut self, number: u64, parts: [&[u8]; 3], out: &mut BatchOut) -> bool {
+        let Some(associate) = self.associations.get_mut(number) else {
+            return false;
+        };
+        self.scratch.clear();
+        parts
+            .iter()
+            .for_each(|part| self.scratch.extend_from_slice(part));
+        let sent = associate.association.send(&self.scratch);
+        post(associate, out);
+        sent
+    }
+
+    fn knock(&mut self, datagrams: &FiveTuple, datagram: &[u8], now: u64) -> Knock {
+        match &mut self.endpoint {
+            Some((_, gate)) => gate.knock_untrusted(datagram, &address(datagrams), now),
+            None => Knock::Drop,
+        }
+    }
+
+    /// An association for a client that has shown its cookie, if it may have one now.
+    fn accept(&mut self, hello: &[u8]) -> Option<Association> {
+        let (endpoint, _) = self.endpoint.as_ref()?;
+        self.beginnings = self.beginnings.checked_sub(1)?;
+        Association::accept(endpoint, hello).ok()
+    }
+}
+
+impl Worker {
+    /// A datagram of records; `datagrams` is its 5-tuple.
+    pub(crate) fn take_records(&mut self, datagrams: &FiveTuple, packet: Piece) {
+        if Gate::begins_handshake(self.slots.octets(packet)) {
+            return self.take_hello(datagrams, packet);
+        }
+        match self.forwarder.dtls.associations.find(datagrams) {
+            Some((number, _)) => self.hear(number, packet),
+            None => self.unassociated(),
+        }
+    }
+
+    fn take_hello(&mut self, datagrams: &FiveTuple, packet: Piece) {
+        let (hello, now) = (self.slots.octets(packet), self.forwarder.now);
+        match self.forwarder.dtls.knock(datagrams, hello, now) {
+            Knock::AskBack(question) => {
+                if let Some(Client::Datagrams(route)) = self.forwarder.client(datagrams) {
+                    self.forwarder.out.push_copy(route, &question);
+                    self.forwarder.shared.counters.add(Counter::AskedBack, 1);
+                }
+            }
+            Knock::Open(cookie) => self.welcome(datagrams, packet, cookie),
+            Knock::Drop => self.unassociated(),
+        }
+    }
+
+    /// A ClientHello with a good cookie: of the handshake that goes on, or of a new one, which
+    /// takes the place of what was there (RFC 6347 §4.2.8).
+    fn welcome(&mut self, datagrams: &FiveTuple, packet: Piece, cookie: [u8; 32]) {
+        let dtls = &mut self.forwarder.dtls;
+        let before = dtls.associations.find(datagrams);
+        let before = before.map(|(number, associate)| (number, associate.cookie == cookie));
+        if let Some((number, true)) = before {
+            return self.hear(number, packet);
+        }
+        let Some(Client::Datagrams(route)) = self.forwarder.client(datagrams) else {
+            return;
+        };
+        let hello = self.slots.octets(packet);
+        let Some(association) = self.forwarder.dtls.accept(hello) else {
+            return self.unassociated();
+        };
+        if let Some((number, _)) = before {
+            self.end_association(number);
+        }
+        self.begin(association, datagrams, route, cookie);
+    }
+
+    fn begin(
+        &mut self,
+        association: Association,
+        datagrams: &FiveTuple,
+        route: Route,
+        cookie: [u8; 32],
+    ) {
+        let associations = &self.forwarder.dtls.associations;
+        if let Some(oldest) = associations.crowded(datagrams.client.ip()) {
+            self.end_association(oldest);
+        }
+        let (number, now) = (self.forwarder.shared.number(), self.forwarder.now);
+        let associate = Associate::new(association, number, *datagrams, route, cookie, now);
+        self.forwarder.dtls.associations.insert(associate);
+        self.close_overdue_associations();
+        self.read_association(number);
+    }
+
+    fn hear(&mut self, number: u64, packet: Piece) {
+        let datagram = self.slots.octets(packet);
+        if let Some(associate) = self.forwarder.dtls.associations.get_mut(number) {
+            associate.association.receive(datagram);
+            self.read_association(number);
+        }
+    }
+
+    /// Takes every message that the last datagram brought, and sends what the handshake has to say.
+    fn read_association(&mut self, number: u64) {
+        let ended = loop {
+            match self.next_message(number) {
+                Heard::Message(length) => self.take_decrypted(number, length),
+                Heard::Nothing => break false,
+                Heard::End => break true,
+            }
+        };
+        self.settle(number);
+        if ended {
+            self.end_association(number);
+        }
+    }
+
+    fn next_message(&mut self, number: u64) -> Heard {
+        if self.slots.stream_room(LONGEST_MESSAGE).is_none() {
+            self.forwarder.send_out(&self.slots);
+            self.slots.clear_streams();
+        }
+        let associate = self.forwarder.dtls.associations.get_mut(number);
+        match (associate, self.slots.stream_room(LONGEST_MESSAGE)) {
+            (Some(associate), Some(room)) => associate.association.poll(room),
+            _ => Heard::Nothing,
+        }
+    }
+
+    /// A message of so many bytes lies in the room that was given out last.
+    fn take_decrypted(&mut self, number: u64, length: usize) {
+        let message = self.slots.stream_keep(length);
+        let Some(associate) = self.forwarder.dtls.associations.get_mut(number) else {
+            return;
+        };
+        let five_tuple = associate.five_tuple;
+        match self
+            .forwarder
+            .take_message(&self.slots, &five_tuple, message)
+        {
+            Taken::Done => {}
+            Taken::Asked => self.note_asker(number),
+            Taken::NoRoom => self.forwarder.shared.counters.add(Counter::QueueFull, 1),
+        }
+    }
+
+    fn note_asker(&mut self, number: u64) {
+        if let Some(associate) = self.forwarder.dtls.associations.get_mut(number) {
+            associate.asked = true;
+        }
+    }
+
+    fn settle(&mut self, number: u64) {
+        let forwarder = &mut self.forwarder;
+        if let Some(associate) = forwarder.dtls.associations.get_mut(number) {
+            post(associate, &mut forwarder.out);
+        }
+        forwarder.dtls.associations.settle(number, forwarder.now);
+    }
+
+    /// Sends again what was not answered in time, and closes what has had its time.
+    pub(crate) fn expire_associations(&mut self) {
+        while let Some(number) = self.forwarder.dtls.associations.expired(self.forwarder.now) {
+            let associate = self.forwarder.dtls.associations.get_mut(number);
+            let goes_on = associate.is_some_and(|associate| associate.association.expire());
+            self.settle(number);
+            if !goes_on {
+                self.end_association(number);
+            }
+        }
+        self.close_overdue_associations();
+    }
+
+    fn close_overdue_associations(&mut self) {
+        while let Some(number) = self.forwarder.dtls.associations.overdue(self.forwarder.now) {
+            self.end_association(number);
+        }
+    }
+
+    /// Ends an association; the engine hears of it when it has heard from it.
+    fn end_association(&mut self, number: u64) {
+        let Some(mut associate) = self.forwarder.dtls.associations.remove(number) else {
+            return;
+        };
+        associate.association.close();
+        post(&mut associate, &mut self.forwarder.out);
+        if associate.asked || associate.stage == Stage::Owner {
+            let five_tuple = associate.five_tuple;
+            let queue = &self.forwarder.shared.queue;
+            queue.push(Event::Disconnected { five_tuple });
+        }
+    }
+
+    /// Says goodbye to everyone before the sockets are closed.
+    pub(crate) fn end_associations(&mut self) {
+        for number in self.forwarder.dtls.associations.numbers() {
+            self.end_association(number);
+        }
+        self.forwarder.flush(&mut self.slots);
+    }
+
+    fn unassociated(&self) {
+        self.forwarder.shared.counters.add(Counter::Unassociated, 1);
+    }
+}
+
+fn post(associate: &mut Associate, out: &mut BatchOut) {
+    let route = associate.route;
+    associate
+        .association
+        .take_datagrams(|datagram| out.push_copy(route, datagram));
+}
+
+/// Both addresses in a form of one length.
+fn address(five_tuple: &FiveTuple) -> [u8; 36] {
+    let mut octets = [0; 36];
+    for (address, place) in [(five_tuple.client, 0), (five_tuple.server, 18)] {
+        octets[place..place + 16].copy_from_slice(&ip_octets(address));
+        octets[place + 16..place + 18].copy_from_slice(&address.port().to_be_bytes());
+    }
+    octets
+}
+
+fn ip_octets(address: SocketAddr) -> [u8; 16] {
+    match address.ip() {
+        IpAddr::V4(ip) => ip.to_ipv6_mapped().octets(),
+        IpAddr::V6(ip) => ip.octets(),
+    }
+}
