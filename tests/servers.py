@@ -141,7 +141,8 @@ def start_with_embedded_defaults(folder: Path) -> tuple[RunningServer, Any]:
     if runs_coturn():
         return _coturn_with_greeting(folder)
     port = free_port()
-    flags = [f"--listening-port={port}", f"--state-dir={folder / 'state'}", "--greeting"]
+    ports = [f"--listening-port={port}", f"--tls-listening-port={port + 1}"]
+    flags = [*ports, f"--state-dir={folder / 'state'}", "--greeting"]
     server = _start([_ferryman(), "serve", *flags], port, folder, None)
     return server, _greeting(server)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import socket
+import ssl
 from collections.abc import Iterable
 
 from ferryman.auth.long_term import hashed_name, long_term_key
@@ -33,8 +34,8 @@ Attributes = Iterable[tuple[int, bytes]]
 
 
 class TurnClient:
-    """One 5-tuple to the server at `host`:`port`; over TCP when `stream` is set. `source`: the IP
-    that it speaks from, by default the system's choice.
+    """One 5-tuple to the server at `host`:`port`; over TCP when `stream` is set, and over TLS as
+    the `tls` context has it. `source`: the IP that it speaks from, by default the system's choice.
 
     Speaks RFC 5389 unless told otherwise: `sha256` signs with MESSAGE-INTEGRITY-SHA256,
     `password_algorithm` names the one that its key is made with (RFC 8489 §9.2.5), `userhash`
@@ -53,15 +54,22 @@ class TurnClient:
         sha256: bool = False,
         userhash: bool = False,
         password_algorithm: PasswordAlgorithm | None = None,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        kind = socket.SOCK_STREAM if stream else socket.SOCK_DGRAM
+        self.stream = stream or tls is not None
+        kind = socket.SOCK_STREAM if self.stream else socket.SOCK_DGRAM
         self.socket = socket.socket(family, kind)
         self.socket.settimeout(TIMEOUT)
         if source:
             self.socket.bind((source, 0))
-        self.socket.connect((host, port))
-        self.stream = stream
+        try:
+            self.socket.connect((host, port))
+            if tls is not None:
+                self.socket = tls.wrap_socket(self.socket, server_hostname=host)
+        except BaseException:
+            self.socket.close()
+            raise
         self.username = username
         self.password = password
         self.realm = ""

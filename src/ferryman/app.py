@@ -19,8 +19,10 @@ from structlog.typing import FilteringBoundLogger
 from ferryman import __version__
 from ferryman.auth.sources import Keys, KeySource, SharedSecrets, StaticKeys, StaticUsers
 from ferryman.auth.time_limited import password_for
-from ferryman.config import Configuration, Severity
-from ferryman.config.state_secret import StateSecretError, read_or_make
+from ferryman.config import Configuration, Severity, state_certificate, state_secret
+from ferryman.config.certificates import Certificate, CertificateError, read_certificate
+from ferryman.config.state_file import StateFileError
+from ferryman.config.values import Tls
 from ferryman.datapath import _native
 from ferryman.engine import settings as engine_settings
 from ferryman.engine.five_tuple import Transport
@@ -62,6 +64,7 @@ def serve(configuration: Configuration, flags: ServeFlags) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         # Until the service listens to signals there is nothing to close.
         signal.signal(number, lambda *_: sys.exit(0))
+    signal.signal(signal.SIGUSR2, signal.SIG_IGN)
     # A stream of its own: sys.stderr makes a system call of every line.
     stream = SteadyStream(os.fdopen(sys.stderr.fileno(), "w", closefd=False))
     level = _LEVELS[configuration.log_level.value]
@@ -72,7 +75,7 @@ def serve(configuration: Configuration, flags: ServeFlags) -> int:
     try:
         secrets = _secrets(configuration)
         asyncio.run(_run(configuration, secrets, flags, log, JournalLog(log, stream)))
-    except (ListenError, StateSecretError) as error:
+    except (ListenError, StateFileError, CertificateError) as error:
         log.error(str(error))
         return 1
     return 0
@@ -91,6 +94,7 @@ async def _run(
         source_connections=configuration.source_connections,
         total_connections=configuration.total_connections,
     )
+    tls_name = _secure(datapath, configuration, log)
     settings = _server_settings(configuration)
     listeners = open_listeners(datapath, settings.listeners, log)
     addresses = RelayAddresses(settings)
@@ -111,7 +115,13 @@ async def _run(
         journal,
         log,
     )
-    service = Service(datapath, pump, _own_address_watch(state, settings, log), log)
+    service = Service(
+        datapath,
+        pump,
+        _own_address_watch(state, settings, log),
+        lambda: _renew_certificate(datapath, configuration.tls, log),
+        log,
+    )
 
     def ready() -> None:
         _settle_memory()
@@ -119,9 +129,62 @@ async def _run(
         if flags.greeting:
             alternate = configuration.alternate_port if configuration.discovery else None
             greeted = tuple(one for one in listeners if one.address.port != alternate)
-            _greet(configuration, secrets, addresses, greeted)
+            _greet(configuration, secrets, addresses, greeted, tls_name)
 
     await service.run(ready)
+
+
+def _secure(
+    datapath: _native.Datapath, configuration: Configuration, log: FilteringBoundLogger
+) -> str | None:
+    """Show a certificate to whoever speaks TLS; returns a name of it that clients will take."""
+    tls = configuration.tls
+    if tls is None:
+        return None
+    if tls.is_own:
+        state_certificate.read_or_make(configuration.state_dir)
+    certificate = _use_certificate(datapath, tls, log)
+    if tls.is_own:
+        return None
+    return next((name for name in certificate.names if not name.startswith("*")), None)
+
+
+def _use_certificate(
+    datapath: _native.Datapath, tls: Tls, log: FilteringBoundLogger
+) -> Certificate:
+    """Read the files and hand them down. Raises CertificateError; then all stays as it was."""
+    certificate = read_certificate(tls)
+    try:
+        datapath.use_certificate(
+            certificate.chain,
+            certificate.key.get_secret_value(),
+            cipher_suites=tls.cipher_suites,
+            groups=tls.groups,
+            tls12=tls.tls12,
+            client_roots=certificate.client_roots,
+        )
+    except ValueError as error:
+        raise CertificateError("cert", f"{tls.certificate}: {error}") from None
+    log.info(
+        "certificate in use",
+        file=str(tls.certificate),
+        names=",".join(certificate.names),
+        expires=f"{certificate.expires:%Y-%m-%d}",
+    )
+    return certificate
+
+
+def _renew_certificate(
+    datapath: _native.Datapath, tls: Tls | None, log: FilteringBoundLogger
+) -> None:
+    """SIGUSR2: those who connect from now on see what the files hold now, if it is good."""
+    if tls is None:
+        log.info("there is no certificate to renew: TLS is not spoken")
+        return
+    try:
+        _use_certificate(datapath, tls, log)
+    except CertificateError as error:
+        log.error("the certificate is not renewed, the old one stays in use", reason=str(error))
 
 
 def _log_notices(configuration: Configuration, log: FilteringBoundLogger) -> None:
@@ -147,7 +210,7 @@ def _settle_memory() -> None:
 
 def _secrets(configuration: Configuration) -> tuple[str, ...]:
     if configuration.secret_in_state_folder:
-        return (read_or_make(configuration.state_dir).get_secret_value(),)
+        return (state_secret.read_or_make(configuration.state_dir).get_secret_value(),)
     return tuple(secret.get_secret_value() for secret in configuration.auth_secrets)
 
 
@@ -218,12 +281,11 @@ def _server_settings(configuration: Configuration) -> server_settings.Settings:
     ports = (configuration.listening_port, configuration.alternate_port)
     places = [Address(ip, ports[0]) for ip in ips]
     places += [Address(ip, ports[1]) for pair in pairs for ip in pair]
+    plain = [
+        server_settings.Listener(transport, place) for place in places for transport in transports
+    ]
     return server_settings.Settings(
-        listeners=tuple(
-            server_settings.Listener(transport, place)
-            for place in places
-            for transport in transports
-        ),
+        listeners=(*plain, *_tls_listeners(configuration, ips)),
         relay_ips=configuration.relay_ips,
         external={
             pair.private: pair.public
@@ -237,6 +299,18 @@ def _server_settings(configuration: Configuration) -> server_settings.Settings:
         discovery_ports=ports,
         minimum_port=configuration.min_port,
         maximum_port=configuration.max_port,
+    )
+
+
+def _tls_listeners(
+    configuration: Configuration, ips: tuple[bytes, ...]
+) -> tuple[server_settings.Listener, ...]:
+    """The port of TLS itself. TCP's own port takes TLS as well, and needs no second listener."""
+    tls, plain = configuration.tls, configuration.tcp
+    if tls is None or tls.port == 0 or (plain and tls.port == configuration.listening_port):
+        return ()
+    return tuple(
+        server_settings.Listener(Transport.TLS, Address(ip, tls.port), plain) for ip in ips
     )
 
 
@@ -274,6 +348,7 @@ def _greet(
     secrets: tuple[str, ...],
     addresses: RelayAddresses,
     listeners: tuple[server_settings.Listener, ...],
+    tls_name: str | None,
 ) -> None:
     """The iceServers JSON on stdout, ready to paste; the only place that shows a credential."""
     credential = None
@@ -282,7 +357,8 @@ def _greet(
         credential = (username, password_for(username, secrets[0]))
     host = addresses.advertised(_greeting_ip(listeners))
     with contextlib.suppress(OSError):  # nobody may be reading
-        print(json.dumps(ice_servers(host, listeners, credential), indent=2), flush=True)
+        servers = ice_servers(host, listeners, credential, tls_name)
+        print(json.dumps(servers, indent=2), flush=True)
 
 
 def _greeting_ip(listeners: tuple[server_settings.Listener, ...]) -> bytes:

@@ -7,8 +7,14 @@ from pathlib import Path
 
 from ferryman.config import Configuration, ConfigurationError, load
 from ferryman.config.names import Resolve
+from ferryman.config.values import Tls
 
 CREDENTIALS = "user=someone:enough-for-a-start\n"
+
+
+def tls_of_files(certificate: Path, key: Path) -> Tls:
+    """TLS with this certificate, and all that it can speak."""
+    return Tls(5349, certificate, key, None, None, (), (), tls12=True, is_own=False)
 
 
 @dataclass(frozen=True)

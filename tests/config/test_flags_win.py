@@ -54,7 +54,7 @@ def test_without_anything_the_safe_defaults_hold(reading: Reading) -> None:
 
 
 def test_a_file_brings_coturns_policy_and_one_warning(reading: Reading) -> None:
-    configuration = reading.lines("realm=r", "denied-peer-ip=10.0.0.0/8")
+    configuration = reading.lines("realm=r", "denied-peer-ip=10.0.0.0/8", "no-tls")
     assert configuration.peer_policy is PeerPolicy.COTURN
     (line,) = reading.notices(configuration)
     assert line == (
@@ -65,7 +65,7 @@ def test_a_file_brings_coturns_policy_and_one_warning(reading: Reading) -> None:
 
 
 def test_a_file_may_ask_for_the_public_policy(reading: Reading) -> None:
-    configuration = reading.lines("realm=r", "peer-policy=public")
+    configuration = reading.lines("realm=r", "peer-policy=public", "no-tls")
     assert configuration.peer_policy is PeerPolicy.PUBLIC
     assert configuration.notices == ()
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -10,32 +12,59 @@ import pytest
 from ferryman.config import Configuration, Severity
 from ferryman.engine.peer_rules import PeerPolicy
 from ferryman.engine.settings import DefaultFamily
+from tests.certificates import make_pair
 from tests.config.reading import Reading
+
+Guide = Callable[[str], str]
 
 GUIDES = Path(__file__).parent / "guides"
 WHOLE = ["hubs", "long-term", "rest", "production", "rest-realm", "meetings", "talk"]
-FRAGMENTS = sorted({path.stem for path in GUIDES.glob("*.conf")} - set(WHOLE))
+WITHOUT_CERTIFICATE = ["basic", "port-443"]
+"""Parts that name a port for TLS; another part of their guide has the certificate."""
+FRAGMENTS = sorted({path.stem for path in GUIDES.glob("*.conf")} - {*WHOLE, *WITHOUT_CERTIFICATE})
 
 
-def text(name: str) -> str:
-    return (GUIDES / f"{name}.conf").read_text(encoding="utf-8")
+@pytest.fixture(scope="module")
+def guide(tmp_path_factory: pytest.TempPathFactory) -> Guide:
+    """Reads a guide's file, with a certificate of ours where it names one."""
+    pair = make_pair(tmp_path_factory.mktemp("pair"))
+
+    def read(name: str) -> str:
+        found = (GUIDES / f"{name}.conf").read_text(encoding="utf-8")
+        for key, path in (("cert", pair.certificate), ("pkey", pair.key)):
+            found = re.sub(rf"^{key}=.*$", f"{key}={path}", found, flags=re.MULTILINE)
+        return found
+
+    return read
 
 
 @pytest.mark.parametrize("name", WHOLE)
-def test_a_whole_configuration_of_a_guide_starts_as_it_is(reading: Reading, name: str) -> None:
-    configuration = reading.file(text(name))
+def test_a_whole_configuration_of_a_guide_starts_as_it_is(
+    reading: Reading, guide: Guide, name: str
+) -> None:
+    configuration = reading.file(guide(name))
     assert configuration.peer_policy is PeerPolicy.COTURN
     assert configuration.users or configuration.auth_secrets
 
 
 @pytest.mark.parametrize("name", FRAGMENTS)
 def test_a_part_of_a_configuration_lacks_credentials_and_nothing_else(
-    reading: Reading, name: str
+    reading: Reading, guide: Guide, name: str
 ) -> None:
-    assert reading.problems(text(name)) == [
+    assert reading.problems(guide(name)) == [
         "no credentials: expected user, static-auth-secret, or no-auth to let anyone relay"
     ]
-    assert reading.file(text(name), ("user", "someone:anything")).users
+    assert reading.file(guide(name), ("user", "someone:anything")).users
+
+
+@pytest.mark.parametrize("name", WITHOUT_CERTIFICATE)
+def test_a_part_with_a_port_for_tls_needs_the_part_with_the_certificate(
+    reading: Reading, guide: Guide, name: str
+) -> None:
+    user = ("user", "someone:anything")
+    (line,) = reading.problems(guide(name), user)
+    assert line.endswith("tls-listening-port: no certificate: expected cert beside it, or no-tls")
+    assert reading.file(guide(name) + guide("tls"), user).tls
 
 
 def keys_warned_of(configuration: Configuration) -> set[str]:
@@ -51,41 +80,39 @@ def keys_warned_of(configuration: Configuration) -> set[str]:
 @pytest.mark.parametrize(
     ("name", "keys"),
     [
-        ("hubs", {"tls-listening-port", "cert", "pkey", "log-file"}),
-        ("basic", {"server-name", "tls-listening-port", "log-file"}),
-        ("tls", {"cert", "pkey", "cipher-list"}),
+        ("hubs", {"log-file"}),
+        ("tls", set()),
         ("hardening", set()),
-        ("production",
-         {"tls-listening-port", "cert", "pkey", "cipher-list", "log-file", "simple-log"}),
+        ("production", {"log-file", "simple-log"}),
         ("threads", {"cpus"}),
         ("bandwidth", set()),
         ("alternates", {"alternate-server", "tls-alternate-server"}),
-        ("meetings", {"tls-listening-port", "cert", "pkey", "cipher-list", "dh-file"}),
+        ("meetings", set()),
         ("talk", set()),
         ("quiet-log", {"no-stdout-log", "log-file", "syslog", "simple-log"}),
         ("internal-network", set()),
     ],
 )  # fmt: skip
-def test_what_is_not_built_yet_is_named(reading: Reading, name: str, keys: set[str]) -> None:
-    configuration = reading.file(text(name), ("user", "someone:anything"))
+def test_what_is_not_built_yet_is_named(
+    reading: Reading, guide: Guide, name: str, keys: set[str]
+) -> None:
+    configuration = reading.file(guide(name), ("user", "someone:anything"))
     assert keys_warned_of(configuration) == keys
 
 
-def test_the_keys_of_one_missing_thing_share_one_line(reading: Reading) -> None:
-    configuration = reading.file(text("hubs"))
-    said = [line for line in reading.notices(configuration) if "TLS" in line]
-    assert said == [
-        "warning: turnserver.conf:2,16,17: tls-listening-port, cert, pkey: not built yet: "
-        "no TLS or DTLS listener is opened; clients are served over plain UDP and TCP"
-    ]
+def test_the_keys_of_one_missing_thing_share_one_line(reading: Reading, guide: Guide) -> None:
+    configuration = reading.file(guide("production"))
+    said = [line for line in reading.notices(configuration) if "log-file" in line]
+    assert len(said) == 1, said
+    assert "log-file, simple-log: not built yet" in said[0]
 
 
 def packed(*hosts: str) -> tuple[bytes, ...]:
     return tuple(ip_address(host).packed for host in hosts)
 
 
-def test_the_meetings_guide_gets_what_it_asks_for(reading: Reading) -> None:
-    configuration = reading.file(text("meetings"))
+def test_the_meetings_guide_gets_what_it_asks_for(reading: Reading, guide: Guide) -> None:
+    configuration = reading.file(guide("meetings"))
     assert configuration.listening_ips == configuration.relay_ips == packed("192.0.2.10")
     assert (configuration.min_port, configuration.max_port) == (32769, 65535)
     assert configuration.fingerprint
@@ -96,12 +123,18 @@ def test_the_meetings_guide_gets_what_it_asks_for(reading: Reading) -> None:
     assert [ip for ip in packed(*refused) if rules.refusal(ip) is None] == []
     assert rules.refusal(*packed("8.8.8.8")) is None
     assert rules.open_private_ranges() == ()
+    assert configuration.tls is not None
+    assert configuration.tls.port == 443
+    assert len(configuration.tls.cipher_suites) == 9
+    said = reading.notices(configuration)
+    assert any(line.endswith("left out: DHE-RSA-AES128-GCM-SHA256, DHE-RSA-AES256-GCM-SHA384")
+               for line in said)  # fmt: skip
 
 
 def test_the_talk_guide_gets_what_it_asks_for_with_comments_behind_switches(
-    reading: Reading,
+    reading: Reading, guide: Guide
 ) -> None:
-    configuration = reading.file(text("talk"))
+    configuration = reading.file(guide("talk"))
     assert configuration.listening_port == 443
     assert configuration.nonce_lifetime == 600
     assert configuration.total_quota == 0
@@ -109,8 +142,8 @@ def test_the_talk_guide_gets_what_it_asks_for_with_comments_behind_switches(
     assert configuration.realm == "your.domain.org"
 
 
-def test_one_host_of_a_denied_network_stays_open(reading: Reading) -> None:
-    configuration = reading.file(text("internal-network"), ("user", "someone:anything"))
+def test_one_host_of_a_denied_network_stays_open(reading: Reading, guide: Guide) -> None:
+    configuration = reading.file(guide("internal-network"), ("user", "someone:anything"))
     rules = configuration.peer_rules(frozenset())
     assert rules.refusal(*packed("10.0.0.77")) is None
     refusal = rules.refusal(*packed("10.0.0.78"))

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from ferryman.config.state_secret import FILE_NAME, StateSecretError, read_or_make
+from ferryman.config.state_file import StateFileError
+from ferryman.config.state_secret import FILE_NAME, read_or_make
 
 
 def test_it_is_made_once_and_read_from_then_on(tmp_path: Path) -> None:
@@ -47,9 +48,7 @@ def test_servers_that_start_at_once_agree(tmp_path: Path) -> None:
 def test_a_secret_that_others_can_read_is_refused(tmp_path: Path, mode: int) -> None:
     secret = read_or_make(tmp_path).get_secret_value()
     (tmp_path / FILE_NAME).chmod(mode)
-    with pytest.raises(
-        StateSecretError, match=rf"others may read it \(mode {mode:04o}\)"
-    ) as caught:
+    with pytest.raises(StateFileError, match=rf"others may read it \(mode {mode:04o}\)") as caught:
         read_or_make(tmp_path)
     assert secret not in str(caught.value)
 
@@ -59,7 +58,7 @@ def test_a_file_without_a_secret_is_refused(tmp_path: Path, content: bytes) -> N
     path = tmp_path / FILE_NAME
     path.write_bytes(content)
     path.chmod(0o600)
-    with pytest.raises(StateSecretError, match="holds no secret; delete it"):
+    with pytest.raises(StateFileError, match="holds no secret; delete it"):
         read_or_make(tmp_path)
 
 
@@ -67,17 +66,17 @@ def test_a_link_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").write_text("0" * 64)
     (tmp_path / "elsewhere").chmod(0o600)
     (tmp_path / FILE_NAME).symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(StateSecretError, match=FILE_NAME):
+    with pytest.raises(StateFileError, match=FILE_NAME):
         read_or_make(tmp_path)
 
 
 def test_a_pipe_does_not_hold_up_the_start(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / FILE_NAME, 0o600)
-    with pytest.raises(StateSecretError, match="expected a file"):
+    with pytest.raises(StateFileError, match="expected a file"):
         read_or_make(tmp_path)
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(StateSecretError, match="set state-dir"):
+    with pytest.raises(StateFileError, match="set state-dir"):
         read_or_make(tmp_path / "file" / "state")

@@ -51,7 +51,9 @@ def test_embedded_defaults_greet_with_credentials_that_work(tmp_path: Path) -> N
         with TurnClient(server.port, username, credential, host=host.strip("[]")) as client:
             assert client.relayed().host == host.strip("[]")
         assert credential not in server.log
-    (secret,) = [path for path in (tmp_path / "state").iterdir() if path.is_file()]
+    for path in (tmp_path / "state").iterdir():
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    secret = tmp_path / "state" / "rest-secret"
     assert stat.S_IMODE(secret.stat().st_mode) == 0o600
     assert secret.read_text().strip() not in server.log + server.output_path.read_text()
 

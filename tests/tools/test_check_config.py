@@ -9,6 +9,7 @@ from click.testing import CliRunner, Result
 
 from ferryman.config import Configuration
 from ferryman.tools.command_line import ServeFlags, command_line
+from tests.certificates import make_pair
 
 
 def never(configuration: Configuration, flags: ServeFlags) -> int:
@@ -22,20 +23,23 @@ def check(tmp_path: Path, text: str) -> Result:
 
 
 def test_a_good_file_gets_its_notices_and_a_summary(tmp_path: Path) -> None:
+    pair = make_pair(tmp_path)
     result = check(
         tmp_path,
         "listening-ip=192.0.2.1\nlistening-ip=2001:db8::1\nno-tcp\nrelay-ip=10.0.0.5\n"
         "external-ip=192.0.2.1/10.0.0.5\nrealm=example.com\nuser=alice:wonderland\n"
         "static-auth-secret=looking-glass\nstatic-auth-secret=looking-glass-2\n"
-        "denied-peer-ip=10.0.0.0/8\ncert=/etc/cert.pem\n",
+        "denied-peer-ip=10.0.0.0/8\nmobility\n"
+        f"cert={pair.certificate}\npkey={pair.key}\ntls-listening-port=443\n",
     )
     assert result.exit_code == 0
     assert result.stderr == ""
     lines = result.stdout.replace(str(tmp_path) + "/", "").splitlines()
-    assert lines[0].startswith("warning: turnserver.conf:11: cert: not built yet: ")
+    assert lines[0].startswith("warning: turnserver.conf:11: mobility: not built yet: ")
     assert lines[1].startswith("warning: peer-policy: coturn: clients reach ")
     assert lines[2:] == [
         "listeners:     UDP 192.0.2.1:3478, UDP [2001:db8::1]:3478",
+        "TLS:           1.2 and 1.3, certificate turn.test.crt, port 443 as well",
         "relay:         10.0.0.5, ports 49152-65535",
         "external:      192.0.2.1/10.0.0.5",
         "realm:         example.com",
@@ -54,6 +58,7 @@ def test_a_good_file_gets_its_notices_and_a_summary(tmp_path: Path) -> None:
         ("user=a:b\n", "listeners:     UDP/TCP all addresses, port 3478"),
         ("user=a:b\n", "relay:         the address that the client speaks to, ports 49152-65535"),
         ("user=a:b\npeer-policy=public\n", "peer policy:   public, 0 allowed, 0 denied"),
+        ("user=a:b\n", "TLS:           no"),
         ("user=a:b\nexternal-ip=192.0.2.1\n", "external:      192.0.2.1"),
     ],
 )

@@ -2,7 +2,7 @@
 
 The field's own language and no second format. Knows every name of coturn 4.17, says what is not
 built yet, and collects all mistakes before it reports any. Starts nothing and writes nothing;
-only `state_secret`, when called, makes a file.
+only `state_secret` and `state_certificate`, when called, make a file.
 """
 
 from ferryman.config.configuration import Configuration

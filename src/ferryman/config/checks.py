@@ -34,12 +34,12 @@ def check_ports(chosen: Chosen, findings: Findings) -> None:
         )
 
 
-def check_listeners(chosen: Chosen, findings: Findings) -> None:
-    for one, other, end in (
-        ("no-tcp", "no-udp", "listen on"),
-        ("no-udp-relay", "no-tcp-relay", "relay"),
+def check_listeners(chosen: Chosen, findings: Findings, *, has_tls: bool) -> None:
+    for one, other, end, left in (
+        ("no-tcp", "no-udp", "listen on", has_tls),
+        ("no-udp-relay", "no-tcp-relay", "relay", False),
     ):
-        if chosen.maybe(one, bool) and chosen.maybe(other, bool):
+        if chosen.maybe(one, bool) and chosen.maybe(other, bool) and not left:
             text = f"together with {other} nothing is left to {end}"
             findings.problem(text, chosen.where(one), key=one)
 

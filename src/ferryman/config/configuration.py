@@ -16,6 +16,7 @@ from ferryman.config.values import (
     LogFormat,
     LogLevel,
     StaticUser,
+    Tls,
 )
 from ferryman.engine.peer_rules import PeerPolicy, PeerRule, PeerRules
 from ferryman.engine.settings import DefaultFamily
@@ -43,6 +44,7 @@ class Configuration(BaseModel):
     discovery: bool
     udp: bool
     tcp: bool
+    tls: Tls | None
 
     relay_ips: tuple[bytes, ...]
     external_ips: tuple[ExternalAddress, ...]

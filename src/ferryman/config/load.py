@@ -19,6 +19,7 @@ from ferryman.config.notices import Findings, sources, unheeded
 from ferryman.config.problems import ConfigurationError
 from ferryman.config.state_secret import default_state_folder
 from ferryman.config.table import BY_NAME
+from ferryman.config.tls import choose_tls, is_wanted
 from ferryman.config.values import (
     ExternalAddress,
     LogFormat,
@@ -39,7 +40,7 @@ def load(
     """Read a file (None: embedded defaults) and flags, which win over it key by key.
 
     Raises ConfigurationError with one line for every problem of both. Reads the environment for
-    the state folder and asks the system for host names; writes nothing.
+    the state folder and the files of a certificate, asks the system for host names; writes nothing.
     """
     findings = Findings()
     from_file = read_file(path, findings) if path is not None else []
@@ -63,7 +64,7 @@ def _known(flags: Sequence[tuple[str, str | None]], findings: Findings) -> list[
 
 def _configured(path: Path | None, chosen: Chosen, findings: Findings) -> Configuration:
     checks.check_ports(chosen, findings)
-    checks.check_listeners(chosen, findings)
+    checks.check_listeners(chosen, findings, has_tls=is_wanted(chosen, has_file=path is not None))
     checks.check_bandwidth(chosen, findings)
     checks.check_credentials(chosen, findings, has_file=path is not None)
     no_auth = chosen.one("no-auth", bool)
@@ -79,6 +80,7 @@ def _configured(path: Path | None, chosen: Chosen, findings: Findings) -> Config
         discovery=chosen.one("rfc5780", bool),
         udp=not chosen.one("no-udp", bool),
         tcp=not chosen.one("no-tcp", bool),
+        tls=choose_tls(chosen, findings, _state_folder(chosen), has_file=path is not None),
         relay_ips=_relay_ips(chosen),
         external_ips=_external_ips(chosen, findings),
         min_port=chosen.one("min-port", int),

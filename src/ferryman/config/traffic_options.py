@@ -11,6 +11,7 @@ from ferryman.config.kinds import (
     FILE,
     PORT,
     RELAY_PORT,
+    SECRET,
     SWITCH,
     TEXT,
     choice,
@@ -19,7 +20,9 @@ from ferryman.config.kinds import (
 )
 from ferryman.config.option import ALREADY, Option, Section, ignored, not_built
 
-_NO_TLS = "no TLS or DTLS listener is opened; clients are served over plain UDP and TCP"
+_NO_DTLS = "no DTLS listener is opened; clients are served over plain UDP"
+_OLDER = "TLS 1.2 and 1.3 are spoken, and nothing older"
+_FINITE = "keys are exchanged over elliptic curves (ECDHE), which has no such parameters"
 _NO_DEVICE = "sockets are not bound to a device"
 _NO_TLS_DISCOVERY = "NAT behaviour discovery (RFC 5780) is answered over UDP and TCP only"
 _NO_HTTP = "HTTP on a TURN port gets no answer"
@@ -258,21 +261,27 @@ PROTOCOL_OPTIONS = (
 
 _T = Section.TLS
 TLS_OPTIONS = (
-    not_built("tls-listening-port", PORT, _T, "TLS and DTLS port", _NO_TLS),
-    not_built("cert", FILE, _T, "certificate chain (PEM)", _NO_TLS),
-    not_built("pkey", FILE, _T, "private key (PEM)", _NO_TLS),
-    not_built("pkey-pwd", TEXT, _T, "password of the private key", _NO_TLS, secret=True),
-    not_built("cipher-list", TEXT, _T, "ciphers in OpenSSL's words", _NO_TLS),
-    not_built("CA-file", FILE, _T, "who signs client certificates", _NO_TLS),
-    not_built("ec-curve-name", TEXT, _T, "curve of the key exchange", _NO_TLS),
-    not_built("dh-file", FILE, _T, "parameters of the key exchange", _NO_TLS),
-    not_built("dh566", SWITCH, _T, "parameters of 566 bits", _NO_TLS),
-    not_built("dh1066", SWITCH, _T, "parameters of 1066 bits", _NO_TLS),
-    not_built("tlsv1", SWITCH, _T, "TLS 1.0 as well", _NO_TLS),
-    not_built("tlsv1_1", SWITCH, _T, "TLS 1.1 as well", _NO_TLS),
-    not_built("no-tlsv1_2", SWITCH, _T, "TLS 1.3 at least", _NO_TLS),
-    not_built("raw-public-keys", SWITCH, _T, "RFC 7250", _NO_TLS),
-    not_built("dtls", SWITCH, _T, "DTLS listeners", _NO_TLS),
+    Option(
+        "tls-listening-port",
+        PORT,
+        _T,
+        "one more TCP port for TLS, which the listening port takes as well; 0: none",
+        "5349",
+    ),
+    Option("cert", FILE, _T, "certificate chain (PEM), the server's own first"),
+    Option("pkey", FILE, _T, "private key (PEM); none: in the file of cert"),
+    Option("pkey-pwd", SECRET, _T, "password of the private key", secret=True),
+    Option("cipher-list", TEXT, _T, "ciphers in OpenSSL's words"),
+    Option("CA-file", FILE, _T, "who must have signed a client's certificate (PEM)"),
+    Option("ec-curve-name", TEXT, _T, "the one curve of the key exchange: X25519, P-256, P-384"),
+    Option("no-tlsv1_2", SWITCH, _T, "TLS 1.3 alone", "no"),
+    Option("no-tls", SWITCH, _T, "no TLS", "no"),
+    ignored("dh-file", FILE, _T, "parameters of the key exchange", _FINITE),
+    ignored("dh566", SWITCH, _T, "parameters of 566 bits", _FINITE),
+    ignored("dh1066", SWITCH, _T, "parameters of 1066 bits", _FINITE),
+    ignored("tlsv1", SWITCH, _T, "TLS 1.0 as well", _OLDER),
+    ignored("tlsv1_1", SWITCH, _T, "TLS 1.1 as well", _OLDER),
+    not_built("raw-public-keys", SWITCH, _T, "RFC 7250", "clients are shown a certificate"),
+    not_built("dtls", SWITCH, _T, "DTLS listeners", _NO_DTLS),
     ignored("no-dtls", SWITCH, _T, "no DTLS listener", ALREADY),
-    ignored("no-tls", SWITCH, _T, "no TLS listener", ALREADY),
 )

@@ -1,4 +1,4 @@
-"""Values that a configuration is made of: external addresses, static users, words with a choice.
+"""Values that a configuration is made of: external addresses, users, TLS, words with a choice.
 
 Secrets are pydantic's secret types, which show nothing of themselves in `repr` and `str`.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 
 from pydantic import SecretBytes, SecretStr
 
@@ -33,6 +34,26 @@ class StaticUser:
     name: str
     password: SecretStr | None
     key: SecretBytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """How TLS is spoken; the files are read at the start, and again when they are renewed.
+
+    `port` 0: none beside the listening port. `client_roots`: who must have signed a client's
+    certificate; None when it needs none. `cipher_suites`, `groups`: IANA's numbers; () for all.
+    `is_own`: the certificate is the server's own (`state_certificate`).
+    """
+
+    port: int
+    certificate: Path
+    private_key: Path
+    password: SecretStr | None
+    client_roots: Path | None
+    cipher_suites: tuple[int, ...]
+    groups: tuple[int, ...]
+    tls12: bool
+    is_own: bool
 
 
 class LogLevel(StrEnum):

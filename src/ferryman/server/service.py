@@ -11,12 +11,12 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Protocol
 
 from structlog.typing import FilteringBoundLogger
 
 from ferryman.datapath import door
-from ferryman.engine.five_tuple import Transport
 from ferryman.server.pump import Pump
 from ferryman.server.settings import Listener
 from ferryman.wire.address import Address
@@ -35,6 +35,7 @@ class Datapath(door.Native, Protocol):
 
     def listen_udp(self, ip: bytes, port: int) -> int: ...
     def listen_tcp(self, ip: bytes, port: int) -> int: ...
+    def listen_tls(self, ip: bytes, port: int) -> int: ...
     def start(self) -> None: ...
     def stop(self) -> None: ...
     def fileno(self) -> int: ...
@@ -49,30 +50,37 @@ def open_listeners(
 
 def _open(datapath: Datapath, listener: Listener, log: FilteringBoundLogger) -> Listener:
     transport, address = listener.transport, listener.address
-    listen = datapath.listen_udp if transport is Transport.UDP else datapath.listen_tcp
     try:
-        port = listen(address.ip, address.port)
+        port = _listen(datapath, listener)(address.ip, address.port)
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else str(error)
         raise ListenError(f"cannot listen on {transport.name} {address}: {reason}") from error
-    opened = Listener(transport, Address(address.ip, port))
+    opened = replace(listener, address=Address(address.ip, port))
     log.info("listening", transport=transport.name.lower(), address=str(opened.address))
     return opened
 
 
+def _listen(datapath: Datapath, listener: Listener) -> Callable[[bytes, int], int]:
+    if not listener.transport.is_stream:
+        return datapath.listen_udp
+    return datapath.listen_tcp if listener.plain else datapath.listen_tls
+
+
 class Service:
-    """Runs the pump on the event loop until SIGTERM or SIGINT."""
+    """Runs the pump on the event loop until SIGTERM or SIGINT; SIGUSR2 renews the certificate."""
 
     def __init__(
         self,
         datapath: Datapath,
         pump: Pump,
         refresh_own_addresses: Callable[[], None],
+        renew_certificate: Callable[[], None],
         log: FilteringBoundLogger,
     ) -> None:
         self._datapath = datapath
         self._pump = pump
         self._refresh_own_addresses = refresh_own_addresses
+        self._renew_certificate = renew_certificate
         self._log = log
         self._stopping = asyncio.Event()
 
@@ -81,6 +89,7 @@ class Service:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stopping.set)
+        loop.add_signal_handler(signal.SIGUSR2, self._renew_certificate)
         self._datapath.start()
         loop.add_reader(self._datapath.fileno(), self._pump.run_batch)
         chores = [

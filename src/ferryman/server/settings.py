@@ -11,10 +11,15 @@ from ferryman.wire.address import Address
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """`address` may be a wildcard; port 0 lets the system choose."""
+    """`address` may be a wildcard; port 0 lets the system choose.
+
+    Over TCP, TLS is spoken as well when there is a certificate. `plain`: so is TCP alone on a TLS
+    listener.
+    """
 
     transport: Transport
     address: Address
+    plain: bool = True
 
 
 @dataclass(frozen=True, slots=True)

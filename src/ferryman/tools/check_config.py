@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from ferryman.config import Configuration, ConfigurationError, load
-from ferryman.config.values import ExternalAddress
+from ferryman.config.values import ExternalAddress, Tls
 from ferryman.wire.address import Address
 
 
@@ -41,6 +41,7 @@ def _summary(configuration: Configuration) -> Iterator[tuple[str, str]]:
     yield "listeners", ", ".join(_listeners(configuration))
     relay = ", ".join(_host(ip) for ip in configuration.relay_ips)
     ports = f"ports {configuration.min_port}-{configuration.max_port}"
+    yield "TLS", _tls(configuration.tls)
     yield "relay", f"{relay or 'the address that the client speaks to'}, {ports}"
     if configuration.external_ips:
         yield "external", ", ".join(_external(pair) for pair in configuration.external_ips)
@@ -57,6 +58,14 @@ def _listeners(configuration: Configuration) -> Iterator[str]:
         f"all addresses, port {port}"
     ]
     return (f"{'/'.join(names)} {place}" for place in where)
+
+
+def _tls(tls: Tls | None) -> str:
+    if tls is None:
+        return "no"
+    port = f", port {tls.port} as well" if tls.port else ""
+    versions = "1.2 and 1.3" if tls.tls12 else "1.3"
+    return f"{versions}, certificate {tls.certificate}{port}"
 
 
 def _credentials(configuration: Configuration) -> str:
