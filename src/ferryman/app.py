@@ -18,11 +18,12 @@ from structlog.typing import FilteringBoundLogger
 
 from ferryman import __version__
 from ferryman.auth.sources import Keys, KeySource, SharedSecrets, StaticKeys, StaticUsers
+from ferryman.auth.third_party import ListedKeys, ThirdParty
 from ferryman.auth.time_limited import password_for
 from ferryman.config import Configuration, Severity, state_certificate, state_secret
 from ferryman.config.certificates import Certificate, CertificateError, read_certificate
 from ferryman.config.state_file import StateFileError
-from ferryman.config.values import Tls
+from ferryman.config.values import ThirdPartyKeys, Tls
 from ferryman.datapath import _native
 from ferryman.engine import settings as engine_settings
 from ferryman.engine.five_tuple import Transport
@@ -37,13 +38,18 @@ from ferryman.server.own_addresses import interface_addresses, loopback_address,
 from ferryman.server.pump import Pump
 from ferryman.server.relay_addresses import RelayAddresses
 from ferryman.server.relay_ports import RelayPorts
+from ferryman.server.rereading import Rereading
 from ferryman.server.service import ListenError, Service, open_listeners
+from ferryman.store.oauth_keys import OauthKeys, StoreError
 from ferryman.tools.command_line import ServeFlags, command_line
 from ferryman.wire.address import Address, Family
 from ferryman.wire.registry import CHANNEL_NUMBERS_RFC5766
 
 GREETING_LIFETIME = 24 * 3600
 """Seconds that the credential of the greeting is good for."""
+
+TOKEN_DATABASE_SECONDS = 5.0
+"""How often the database of keys is looked at."""
 
 _WILDCARDS = (bytes(4), bytes(16))
 _LEVELS = {
@@ -75,7 +81,7 @@ def serve(configuration: Configuration, flags: ServeFlags) -> int:
     try:
         secrets = _secrets(configuration)
         asyncio.run(_run(configuration, secrets, flags, log, JournalLog(log, stream)))
-    except (ListenError, StateFileError, CertificateError) as error:
+    except (ListenError, StateFileError, CertificateError, StoreError) as error:
         log.error(str(error))
         return 1
     return 0
@@ -107,10 +113,11 @@ async def _run(
         lambda bound: datapath.bind_relay(bound.ip, bound.port),
         lambda bound: datapath.release_relay(bound.ip, bound.port),
     )
+    database = _token_database(configuration, log)
     pump = Pump(
         datapath,
         state,
-        _keys(configuration, secrets),
+        _keys(configuration, secrets, database),
         ports,
         journal,
         log,
@@ -121,6 +128,7 @@ async def _run(
         _own_address_watch(state, settings, log),
         lambda: _renew_certificate(datapath, configuration.tls, log),
         log,
+        chores=_token_chores(database, log),
     )
 
     def ready() -> None:
@@ -219,7 +227,29 @@ def _has_secrets(configuration: Configuration) -> bool:
     return configuration.secret_in_state_folder or bool(configuration.auth_secrets)
 
 
-def _keys(configuration: Configuration, secrets: tuple[str, ...]) -> Keys:
+def _token_database(configuration: Configuration, log: FilteringBoundLogger) -> OauthKeys | None:
+    """Keys of access tokens from a database that has been read once; raises StoreError."""
+    third_party = configuration.third_party
+    if third_party is None or third_party.database is None:
+        return None
+    database = OauthKeys(third_party.database)
+    for problem in database.read():
+        log.warning(problem)
+    log.info("userdb is read", oauth_keys=len(database))
+    return database
+
+
+def _token_chores(
+    database: OauthKeys | None, log: FilteringBoundLogger
+) -> tuple[tuple[float, Callable[[], None]], ...]:
+    if database is None:
+        return ()
+    return ((TOKEN_DATABASE_SECONDS, Rereading(database.read, StoreError, log)),)
+
+
+def _keys(
+    configuration: Configuration, secrets: tuple[str, ...], database: OauthKeys | None
+) -> Keys:
     realm = configuration.realm
     users: dict[str, StaticKeys] = {}
     for user in configuration.users:
@@ -229,9 +259,19 @@ def _keys(configuration: Configuration, secrets: tuple[str, ...]) -> Keys:
             password = user.password.get_secret_value()
             users[user.name] = StaticKeys.of(user.name, realm, password)
     sources: list[KeySource] = [StaticUsers(users, realm)]
+    if configuration.third_party is not None:
+        # First, for a kid may be somebody's name as well.
+        sources.insert(0, _third_party(configuration.third_party, database))
     if secrets:
         sources.append(SharedSecrets(secrets, realm, configuration.rest_separator))
     return Keys(sources)
+
+
+def _third_party(configured: ThirdPartyKeys, database: OauthKeys | None) -> ThirdParty:
+    """The keys of the file come before those of the database."""
+    listed = ListedKeys(configured.keys)
+    known = (listed,) if database is None else (listed, database)
+    return ThirdParty(known, configured.server_name)
 
 
 def _state(configuration: Configuration, settings: server_settings.Settings) -> State:
@@ -270,6 +310,7 @@ def _engine_settings(configuration: Configuration) -> engine_settings.Settings:
         bytes_per_second=configuration.bytes_per_second,
         capacity=configuration.capacity,
         fingerprint=configuration.fingerprint,
+        third_party=configuration.third_party.server_name if configuration.third_party else "",
         default_family=engine_settings.DefaultFamily(configuration.default_family.value),
     )
 

@@ -74,13 +74,16 @@ CREDENTIAL_KEYS = {"user", "static-auth-secret", "use-auth-secret", "lt-cred-mec
 # Their own tests are in test_tls.py and test_ciphers.py.
 TLS_KEYS = {"tls-listening-port", "cert", "pkey", "pkey-pwd", "cipher-list", "CA-file",
             "ec-curve-name", "no-tlsv1_2", "no-tls"}  # fmt: skip
+# Their own tests are in test_third_party.py.
+THIRD_PARTY_KEYS = {"oauth", "oauth-key", "server-name", "userdb", "db"}
 # Its own tests are in test_discovery.py.
 DISCOVERY_KEYS = {"rfc5780"}
 
 
 def test_every_honoured_key_has_a_test() -> None:
     honoured = {option.name for option in OPTIONS if option.state is State.HONOURED}
-    assert {row[0] for row in HONOURED} | CREDENTIAL_KEYS | TLS_KEYS | DISCOVERY_KEYS == honoured
+    elsewhere = CREDENTIAL_KEYS | TLS_KEYS | THIRD_PARTY_KEYS | DISCOVERY_KEYS
+    assert {row[0] for row in HONOURED} | elsewhere == honoured
 
 
 @pytest.mark.parametrize(("key", "text", "attribute", "without", "value"), HONOURED)

@@ -96,6 +96,7 @@ class Desk:
     lease_refusal: Refusal | None = None
     short_of: dict[Family, Refusal] = field(default_factory=dict)
     credential: Credential | NoCredential | None = None
+    keys: Keys = field(default_factory=lambda: USERS)
 
     def __post_init__(self) -> None:
         self.state = make_state(self.settings, self.nonce_lifetime)
@@ -131,7 +132,7 @@ class Desk:
     def _resolve(self, claim: Claim | None) -> Credential | NoCredential:
         if self.credential is not None:
             return self.credential
-        return ANONYMOUS if claim is None else USERS.resolve(claim, unix_time=0)
+        return ANONYMOUS if claim is None else self.keys.resolve(claim, unix_time=self.now / SECOND)
 
     def _lease(self, need: RelayNeed) -> RelayLease | Refusal:
         if self.lease_refusal is not None:

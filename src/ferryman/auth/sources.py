@@ -66,7 +66,7 @@ class StaticUsers:
         self._names = {hashed_name(name, realm): name for name in users}
 
     def credential(self, claim: Claim, *, unix_time: float) -> Credential | None:
-        username, userhash, algorithm = claim
+        username, userhash, algorithm, _ = claim
         if userhash is not None:
             found = self._names.get(userhash)
             if found is None:
@@ -89,7 +89,7 @@ class SharedSecrets:
         self._keys = lru_cache(KEYS_REMEMBERED)(self._make_keys)
 
     def credential(self, claim: Claim, *, unix_time: float) -> Credential | NoCredential | None:
-        username, userhash, algorithm = claim
+        username, userhash, algorithm, _ = claim
         if userhash is not None:
             return None
         name = read_username(username, self._separator)

@@ -19,7 +19,7 @@ from ferryman.config.notices import Findings
 from ferryman.config.values import ExternalAddress, StaticUser
 from ferryman.engine.peer_rules import PeerPolicy
 
-_CREDENTIALS = ("user", "static-auth-secret", "use-auth-secret", "lt-cred-mech")
+_CREDENTIALS = ("user", "static-auth-secret", "use-auth-secret", "lt-cred-mech", "oauth")
 
 
 def check_ports(chosen: Chosen, findings: Findings) -> None:
@@ -102,7 +102,8 @@ def check_credentials(chosen: Chosen, findings: Findings, *, has_file: bool) -> 
         )
     # Without a file the secret of the state folder steps in, unless secrets are switched off.
     named = has_file or (chosen.is_given("use-auth-secret") and not _secrets_in_force(chosen))
-    if named and not chosen.is_given("user") and not _secrets_in_force(chosen):
+    known = chosen.is_given("user") or chosen.one("oauth", bool)
+    if named and not known and not _secrets_in_force(chosen):
         findings.problem(
             "no credentials: expected user, static-auth-secret, or no-auth to let anyone relay"
         )

@@ -16,6 +16,7 @@ from ferryman.config.values import (
     LogFormat,
     LogLevel,
     StaticUser,
+    ThirdPartyKeys,
     Tls,
 )
 from ferryman.engine.peer_rules import PeerPolicy, PeerRule, PeerRules
@@ -57,6 +58,7 @@ class Configuration(BaseModel):
     users: tuple[StaticUser, ...]
     auth_secrets: tuple[SecretStr, ...]
     rest_separator: str
+    third_party: ThirdPartyKeys | None
     secret_in_state_folder: bool
     nonce_lifetime: int
 

@@ -6,16 +6,20 @@ expected. It never repeats the text: whether that may be shown is the option's m
 
 from __future__ import annotations
 
+import binascii
 import re
+from base64 import b64decode
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from pydantic import SecretBytes, SecretStr
 
+from ferryman.auth.access_token import Algorithm, TokenKey
 from ferryman.config.names import Resolve, addresses
 from ferryman.config.problems import BadValueError
 from ferryman.config.values import ExternalAddress, StaticUser
 from ferryman.engine.peer_rules import PeerRule, parse_peer_rule
+from ferryman.wire.registry import MAX_USERNAME
 
 Read = Callable[[str, Resolve], object]
 
@@ -141,6 +145,30 @@ def _user(text: str, resolve: Resolve) -> StaticUser:
 
 
 USER = Kind("NAME:PASSWORD", _user, free=True)
+
+
+_OAUTH_KEY = "KID:BASE64:A128GCM|A256GCM[:TIMESTAMP:LIFETIME]"
+
+
+def _oauth_key(text: str, resolve: Resolve) -> TokenKey:
+    """A long-term key of RFC 7635, with what coturn keeps in its table `oauth_key`."""
+    kid, *rest = text.split(":")
+    if not kid or len(kid.encode()) > MAX_USERNAME or len(rest) not in (2, 4):
+        raise BadValueError(f"expected {_OAUTH_KEY}")
+    if not all(re.fullmatch("[0-9]{1,15}", number) for number in rest[2:]):
+        raise BadValueError("expected a UNIX timestamp and a lifetime in seconds")
+    timestamp, lifetime = (int(number) for number in rest[2:] or ("0", "0"))
+    if rest[1] not in Algorithm.__members__:
+        raise BadValueError("expected the algorithm A128GCM or A256GCM")
+    try:
+        material = b64decode(rest[0], validate=True)
+        return TokenKey.of(kid, material, Algorithm[rest[1]], timestamp, lifetime)
+    except ValueError as error:
+        reason = "the key in base64" if isinstance(error, binascii.Error) else "a longer key"
+        raise BadValueError(f"expected {reason}: 16 bytes for A128GCM, 32 for A256GCM") from None
+
+
+OAUTH_KEY = Kind(_OAUTH_KEY, _oauth_key, free=True)
 
 
 def _addresses(text: str, resolve: Resolve) -> tuple[bytes, ...]:

@@ -19,6 +19,7 @@ from ferryman.config.notices import Findings, sources, unheeded
 from ferryman.config.problems import ConfigurationError
 from ferryman.config.state_secret import default_state_folder
 from ferryman.config.table import BY_NAME
+from ferryman.config.third_party import third_party
 from ferryman.config.tls import choose_tls, is_wanted
 from ferryman.config.values import (
     ExternalAddress,
@@ -70,6 +71,7 @@ def _configured(path: Path | None, chosen: Chosen, findings: Findings) -> Config
     no_auth = chosen.one("no-auth", bool)
     users, secrets = checks.users(chosen, findings), checks.secrets_in_force(chosen)
     realm = _realm(chosen, findings)
+    tokens = third_party(chosen, realm, findings)
     return Configuration(
         file=path,
         state_dir=_state_folder(chosen),
@@ -90,8 +92,9 @@ def _configured(path: Path | None, chosen: Chosen, findings: Findings) -> Config
         no_auth=no_auth,
         users=users,
         auth_secrets=secrets,
+        third_party=tokens,
         rest_separator=chosen.one("rest-api-separator", str),
-        secret_in_state_folder=not (path or no_auth or users or secrets),
+        secret_in_state_folder=not (path or no_auth or users or secrets or tokens),
         nonce_lifetime=chosen.one("stale-nonce", int),
         peer_policy=_peer_policy(path, chosen),
         allowed_peers=_rules(chosen, "allowed-peer-ip"),

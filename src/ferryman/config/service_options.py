@@ -6,6 +6,7 @@ from ferryman.config.kinds import (
     COUNT,
     FILE,
     FOLDER,
+    OAUTH_KEY,
     PEERS,
     PORT,
     REALM,
@@ -59,12 +60,20 @@ CREDENTIAL_OPTIONS = (
     ),
     Option("no-auth", SWITCH, _C, "anyone may relay", "no", short="z"),
     Option("realm", REALM, _C, "realm; default: the host's domain, else ferryman", short="r"),
-    not_built(
-        "server-name",
-        TEXT,
+    Option("oauth", SWITCH, _C, "third-party authorization (RFC 7635)", "no"),
+    Option(
+        "oauth-key",
+        OAUTH_KEY,
         _C,
-        "name of this server in third-party authorization",
-        "third-party authorization (RFC 7635) is not offered; the realm is set with realm",
+        "key of access tokens, shared with an authorization server",
+        repeatable=True,
+        secret=True,
+    ),
+    Option(
+        "server-name",
+        REALM,
+        _C,
+        "name of this server in access tokens; default: the realm",
     ),
     Option("rest-api-separator", SEPARATOR, _C, "between timestamp and user name", ":", short="C"),
     Option(
@@ -79,7 +88,6 @@ CREDENTIAL_OPTIONS = (
         "each server takes its own nonces only",
         secret=True,
     ),
-    not_built("oauth", SWITCH, _C, "RFC 7635", "tokens are not taken"),
     ignored("no-auth-pings", SWITCH, _C, "do not ask the database for secrets"),
     ignored("no-dynamic-ip-list", SWITCH, _C, "do not ask the database for peer rules"),
     ignored("no-dynamic-realms", SWITCH, _C, "do not ask the database for realms"),
@@ -159,19 +167,21 @@ SERVICE_OPTIONS = (
 )
 
 _D = Section.DATABASES
-DATABASE_OPTIONS = tuple(
-    not_built(name, TEXT, _D, meaning, _NO_DATABASE, short=short, secret=True)
-    for name, short, meaning in (
-        ("userdb", "b", "SQLite file"),
-        ("db", "", "the same as userdb"),
-        ("psql-userdb", "e", "PostgreSQL connection"),
-        ("sql-userdb", "", "the same as psql-userdb"),
-        ("mysql-userdb", "M", "MySQL connection"),
-        ("mongo-userdb", "J", "MongoDB connection"),
-        ("redis-userdb", "N", "Redis connection"),
-        ("redis-statsdb", "O", "Redis connection for statistics"),
-        ("secret-key-file", "", "key of encrypted passwords"),
-    )
+DATABASE_OPTIONS = (
+    Option("userdb", FILE, _D, "SQLite file; read for oauth_key only", short="b", secret=True),
+    Option("db", FILE, _D, "the same as userdb", secret=True),
+    *(
+        not_built(name, TEXT, _D, meaning, _NO_DATABASE, short=short, secret=True)
+        for name, short, meaning in (
+            ("psql-userdb", "e", "PostgreSQL connection"),
+            ("sql-userdb", "", "the same as psql-userdb"),
+            ("mysql-userdb", "M", "MySQL connection"),
+            ("mongo-userdb", "J", "MongoDB connection"),
+            ("redis-userdb", "N", "Redis connection"),
+            ("redis-statsdb", "O", "Redis connection for statistics"),
+            ("secret-key-file", "", "key of encrypted passwords"),
+        )
+    ),
 )
 
 _A = Section.ADMINISTRATION

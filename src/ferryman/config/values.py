@@ -11,6 +11,8 @@ from pathlib import Path
 
 from pydantic import SecretBytes, SecretStr
 
+from ferryman.auth.access_token import TokenKey
+
 
 @dataclass(frozen=True, slots=True)
 class ExternalAddress:
@@ -54,6 +56,16 @@ class Tls:
     groups: tuple[int, ...]
     tls12: bool
     is_own: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ThirdPartyKeys:
+    """Third-party authorization (RFC 7635): by which name, with which keys, and the SQLite file of
+    further ones."""
+
+    server_name: str
+    keys: tuple[TokenKey, ...]
+    database: Path | None
 
 
 class LogLevel(StrEnum):

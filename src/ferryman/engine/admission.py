@@ -6,6 +6,7 @@ becomes a `Claim` whose key `auth` has to find. Knows no keys.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from ferryman.engine.changes import Change, Reply
@@ -40,6 +41,8 @@ _NONCE = int(Attribute.NONCE)
 _INTEGRITY = int(Attribute.MESSAGE_INTEGRITY)
 _INTEGRITY_SHA256 = int(Attribute.MESSAGE_INTEGRITY_SHA256)
 _ALGORITHM = int(Attribute.PASSWORD_ALGORITHM)
+_ACCESS_TOKEN = int(Attribute.ACCESS_TOKEN)
+_THIRD_PARTY = int(Attribute.THIRD_PARTY_AUTHORIZATION)
 _ALGORITHMS = int(Attribute.PASSWORD_ALGORITHMS)
 _MD5 = PasswordAlgorithm.MD5
 
@@ -95,8 +98,9 @@ def _claim(state: State, request: Request, *, now: int) -> Admitted | Outcome:
         return _refuse(state, request, algorithm)
     if not issued.fresh:
         return challenge(state, request, Refusal.STALE_NONCE, offer=issued.offer, now=now)
+    token = found.get(_ACCESS_TOKEN) if state.settings.third_party else None
     try:
-        claim = _claimed_untrusted(found, algorithm)
+        claim = _claimed_untrusted(found, algorithm, token)
     except Malformed:
         return _refuse(state, request, Refusal.MALFORMED_ATTRIBUTE)
     return Admitted(request, claim, issued.offer, _ALGORITHM in found)
@@ -117,15 +121,17 @@ def _algorithm(found: dict[int, bytes], offer: Offer) -> PasswordAlgorithm | Ref
     return offer.algorithm(named) or Refusal.ALGORITHM_NOT_OFFERED
 
 
-def _claimed_untrusted(found: dict[int, bytes], algorithm: PasswordAlgorithm) -> Claim:
+def _claimed_untrusted(
+    found: dict[int, bytes], algorithm: PasswordAlgorithm, token: bytes | None
+) -> Claim:
     """USERNAME where it is there, else USERHASH (RFC 8489 §14.4)."""
     username = found.get(_USERNAME)
     if username is not None:
-        return Claim(decode_text_untrusted(username, MAX_USERNAME), None, algorithm)
+        return Claim(decode_text_untrusted(username, MAX_USERNAME), None, algorithm, token)
     userhash = found[_USERHASH]
     if len(userhash) != USERHASH_LENGTH:
         raise Malformed("USERHASH is not 32 octets")
-    return Claim("", userhash, algorithm)
+    return Claim("", userhash, algorithm, token)
 
 
 def challenge(
@@ -144,18 +150,33 @@ def challenge(
     times the request, it is one with a decoy for a nonce, which the client will find stale; and
     where that does not fit either there is no answer.
     """
-    realm = (_REALM, state.settings.realm.encode())
-    nonce = state.nonces.issue(request.five_tuple, offer, now=now)
-    reply = _error(state, request, refusal, realm, (_NONCE, nonce), (_ALGORITHMS, offer.encoded))
-    if not fits(reply.message, request):
-        decoy = state.nonces.decoy(request.five_tuple, now=now)
-        reply = _error(state, request, refusal, realm, (_NONCE, decoy))
-    replies: list[Change] = [reply] if fits(reply.message, request) else []
+    replies: list[Change] = []
+    for attributes in _challenges(state, request, offer, now=now):
+        reply = _error(state, request, refusal, *attributes)
+        if fits(reply.message, request):
+            replies.append(reply)
+            break
     method = request.message.method
     if refusal in (Refusal.NO_INTEGRITY, Refusal.STALE_NONCE):
         return Outcome(replies, [Challenged(request.five_tuple, method, refusal)])
     entry = RefusedRequest(request.five_tuple, method, username, refusal, detail)
     return Outcome(replies, [entry])
+
+
+def _challenges(
+    state: State, request: Request, offer: Offer, *, now: int
+) -> Iterator[tuple[tuple[int, bytes], ...]]:
+    """What a challenge may hold, the fullest first. Where access tokens are taken it says so
+    (RFC 7635 §5): without that a client does not know that it needs one."""
+    realm = (_REALM, state.settings.realm.encode())
+    name = state.settings.third_party.encode()
+    third_party = ((_THIRD_PARTY, name),) if name else ()
+    nonce = state.nonces.issue(request.five_tuple, offer, now=now)
+    yield (realm, (_NONCE, nonce), (_ALGORITHMS, offer.encoded), *third_party)
+    decoy = state.nonces.decoy(request.five_tuple, now=now)
+    if third_party:
+        yield (realm, (_NONCE, decoy), *third_party)
+    yield (realm, (_NONCE, decoy))
 
 
 def _refuse(state: State, request: Request, refusal: Refusal) -> Outcome:

@@ -6,6 +6,7 @@ from ferryman.engine.allocation import Allocation, Relayed
 from ferryman.engine.changes import AddRelayed, Change, OpenAllocation
 from ferryman.engine.channel import Channels
 from ferryman.engine.ending import close
+from ferryman.engine.grant import Grant
 from ferryman.engine.journal import Ending, Opened
 from ferryman.engine.lifetime import granted_lifetime, requested_lifetime
 from ferryman.engine.permission import Permissions
@@ -56,7 +57,7 @@ def allocate(state: State, exchange: Exchange) -> tuple[tuple[int, bytes], ...]:
     _check_transport(message)
     _check_token(message)
     families = wanted_families(message, exchange.five_tuple.client.family, state.settings)
-    lifetime = granted_lifetime(requested_lifetime(message), state.settings)
+    lifetime = granted_lifetime(requested_lifetime(message), state.settings, exchange.credential)
     _check_quota(state, exchange)
     _check_source(state, exchange)
     _check_capacity(state, exchange)
@@ -142,7 +143,9 @@ def _take_leases(
     owner = exchange.credential.owner
     token = exchange.message.first(Attribute.RESERVATION_TOKEN)
     if token is not None:
-        if state.reservations.find(token, owner, now=exchange.now) is None:
+        third_party = exchange.credential.is_third_party
+        found = state.reservations.find(token, owner, third_party=third_party, now=exchange.now)
+        if found is None:
             raise Refused(Refusal.UNKNOWN_TOKEN)
         return [state.reservations.remove(token)]
     if wants_pair(exchange.message) and not state.reservations.has_room(owner):
@@ -186,8 +189,11 @@ def _reserve_next_higher(
         return ()
     token = state.random_token()
     expires_at = exchange.now + state.settings.reservation_lifetime * SECOND
-    owner = exchange.credential.owner
-    state.reservations.add(token, Reservation(owner, lease.next_higher, expires_at))
+    credential = exchange.credential
+    reservation = Reservation(
+        credential.owner, lease.next_higher, expires_at, credential.is_third_party
+    )
+    state.reservations.add(token, reservation)
     return ((Attribute.RESERVATION_TOKEN, token),)
 
 
@@ -208,6 +214,7 @@ def _open(state: State, exchange: Exchange, leases: list[RelayLease], lifetime: 
         permissions=Permissions(settings.maximum_permissions),
         channels=Channels(settings.maximum_channels),
         bytes_per_second=settings.bytes_per_second,
+        grant=Grant.of(exchange.credential, now=exchange.now),
     )
     state.allocations.add(allocation)
     exchange.outcome.changes += _changes(allocation)

@@ -14,6 +14,7 @@ from typing import TypeVar
 
 from ferryman.engine.channel import Channels
 from ferryman.engine.five_tuple import FiveTuple
+from ferryman.engine.grant import Grant
 from ferryman.engine.permission import Permissions
 from ferryman.engine.relay import RelayLease
 from ferryman.engine.source import source_of
@@ -38,7 +39,7 @@ class Allocation:
 
     Permissions and channels need no family of their own: each peer has one. `source`: where the
     request came from that opened it. `bytes_per_second`: what it may carry in each direction; 0
-    for no limit.
+    for no limit. `grant`: of a third party's client.
     """
 
     number: int
@@ -50,6 +51,7 @@ class Allocation:
     permissions: Permissions
     channels: Channels
     bytes_per_second: int = 0
+    grant: Grant | None = None
     source: bytes = field(init=False)
 
     def __post_init__(self) -> None:

@@ -29,6 +29,11 @@ _RULES: dict[int, Rules] = {
     Method.CHANNEL_BIND: channel_bind.channel_bind,
 }
 
+_UNDERSTOOD = {method: UNDERSTOOD[Method(method)] for method in _RULES}
+_UNDERSTOOD_WITHOUT_TOKENS = {
+    method: known - {Attribute.ACCESS_TOKEN} for method, known in _UNDERSTOOD.items()
+}
+
 
 def decide(
     state: State,
@@ -77,7 +82,8 @@ def _answer(state: State, exchange: Exchange, proved: Proved) -> Reply:
 
 def _apply_rules(state: State, exchange: Exchange) -> Attributes:
     method = exchange.message.method
-    unknown = exchange.message.unknown_required(UNDERSTOOD[Method(method)])
+    understood = _UNDERSTOOD if state.settings.third_party else _UNDERSTOOD_WITHOUT_TOKENS
+    unknown = exchange.message.unknown_required(understood[method])
     if unknown:
         raise unknown_attributes(unknown)
     try:

@@ -37,13 +37,14 @@ def prove(
 ) -> Proved | Outcome:
     """The proved request, or the 401 or 438 that settles it."""
     request, claim = admitted.request, admitted.claim
+    credential = _granted_before(state, admitted, now=now) or credential
     if claim is None or credential is ANONYMOUS:
         return Proved(request, ANONYMOUS, None)
     if isinstance(credential, NoCredential):
         return challenge(
             state,
             request,
-            Refusal.UNKNOWN_USER,
+            Refusal.UNKNOWN_USER if claim.token is None else Refusal.BAD_ACCESS_TOKEN,
             username=claim.username,
             detail=credential.reason,
             now=now,
@@ -58,8 +59,21 @@ def prove(
     verifies = message.verifies_sha256 if message.has_sha256 else message.verifies
     for key in credential.keys:
         if verifies(key):
-            return Proved(request, credential, key, admitted.algorithm_named)
+            # A session key comes without an algorithm's name.
+            named = admitted.algorithm_named
+            sha256 = message.has_sha256 if credential.is_third_party else named
+            return Proved(request, credential, key, sha256)
     return challenge(state, request, Refusal.WRONG_PASSWORD, username=credential.username, now=now)
+
+
+def _granted_before(
+    state: State, admitted: Admitted, *, now: int
+) -> Credential | NoCredential | None:
+    """What an earlier access token left with the 5-tuple's allocation (RFC 7635 §9)."""
+    allocation = state.allocations.of(admitted.request.five_tuple, now=now)
+    if allocation is None or allocation.grant is None or admitted.claim is None:
+        return None
+    return allocation.grant.credential(admitted.claim, now=now)
 
 
 def _stale(

@@ -6,6 +6,7 @@ from __future__ import annotations
 from ferryman.engine.allocation import Allocation
 from ferryman.engine.changes import ExtendAllocation, ExtendRelayed
 from ferryman.engine.ending import close, close_relayed
+from ferryman.engine.grant import Grant
 from ferryman.engine.journal import Ending, Refreshed
 from ferryman.engine.lifetime import granted_lifetime, requested_lifetime
 from ferryman.engine.refusals import Refusal, Refused
@@ -22,10 +23,11 @@ def refresh(state: State, exchange: Exchange) -> tuple[tuple[int, bytes], ...]:
     allocation = exchange.allocation_in(state)
     families = _families(exchange.message, allocation, now=exchange.now)
     requested = requested_lifetime(exchange.message)
+    allocation.grant = Grant.of(exchange.credential, now=exchange.now)
     if requested == 0:
         _end(state, exchange, allocation, families)
         return ((Attribute.LIFETIME, encode_uint32(0)),)
-    lifetime = granted_lifetime(requested, state.settings)
+    lifetime = granted_lifetime(requested, state.settings, exchange.credential)
     _extend(state, exchange, allocation, families, lifetime)
     return ((Attribute.LIFETIME, encode_uint32(lifetime)),)
 

@@ -69,6 +69,7 @@ class Refusal(Enum):
     WRONG_PASSWORD = Rule(
         401, "RFC 8489 §9.2.4", "the integrity of the request does not match the key"
     )
+    BAD_ACCESS_TOKEN = Rule(401, "RFC 7635 §9", "the access token is not good, or not any more")
     UNKNOWN_ATTRIBUTE = Rule(
         420, "RFC 8489 §6.3.1", "a comprehension-required attribute is not understood"
     )

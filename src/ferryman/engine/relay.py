@@ -34,9 +34,12 @@ class RelayLease(NamedTuple):
 
 
 class Reservation(NamedTuple):
+    """`third_party`: made with an access token, which names nobody: the next is another owner's."""
+
     owner: str
     lease: RelayLease
     expires_at: int
+    third_party: bool = False
 
 
 class Reservations:
@@ -62,12 +65,17 @@ class Reservations:
         self._by_token[token] = reservation
         self._of_owner[reservation.owner] += 1
 
-    def find(self, token: bytes, owner: str, *, now: int) -> Reservation | None:
-        """The live reservation that the token names, if this owner made it."""
+    def find(
+        self, token: bytes, owner: str, *, third_party: bool = False, now: int
+    ) -> Reservation | None:
+        """The live reservation that the token names, if this owner made it; what one third party's
+        client reserved, any of them may have who knows its 8 random octets."""
         found = self._by_token.get(token)
-        if found is None or found.owner != owner or found.expires_at <= now:
+        if found is None or found.expires_at <= now:
             return None
-        return found
+        if found.third_party or third_party:
+            return found if found.third_party and third_party else None
+        return found if found.owner == owner else None
 
     def remove(self, token: bytes) -> RelayLease:
         reservation = self._by_token.pop(token)

@@ -24,7 +24,8 @@ class DefaultFamily(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Durations in seconds; a quota of 0 is no quota.
+    """Durations in seconds; a quota of 0 is no quota. `third_party`: the server's name in
+    THIRD-PARTY-AUTHORIZATION (RFC 7635); empty where access tokens are not taken.
 
     `bytes_per_second`: what each allocation may carry in each direction. `capacity`: how much of
     that may be promised in all, also in bytes per second. `source_quota`: allocations of one
@@ -47,5 +48,6 @@ class Settings:
     maximum_permissions: int = 1024
     maximum_channels: int = 1024
     fingerprint: bool = False
+    third_party: str = ""
     default_family: DefaultFamily = DefaultFamily.IPV4
     reservation_lifetime: int = 30

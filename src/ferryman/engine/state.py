@@ -105,6 +105,13 @@ class Exchange:
         allocation = state.allocations.of(self.five_tuple, now=self.now)
         if allocation is None:
             raise Refused(Refusal.NO_ALLOCATION)
-        if allocation.username != self.credential.username:
+        if not self.owns(allocation):
             raise Refused(Refusal.WRONG_CREDENTIALS)
         return allocation
+
+    def owns(self, allocation: Allocation) -> bool:
+        """Whether the request comes from the user that opened the allocation. An access token names
+        no user, and the next may come with another kid: any good one will do on the 5-tuple."""
+        if allocation.grant is not None or self.credential.is_third_party:
+            return allocation.grant is not None and self.credential.is_third_party
+        return allocation.username == self.credential.username

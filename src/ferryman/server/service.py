@@ -10,7 +10,7 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Protocol
 
@@ -67,7 +67,10 @@ def _listen(datapath: Datapath, listener: Listener) -> Callable[[bytes, int], in
 
 
 class Service:
-    """Runs the pump on the event loop until SIGTERM or SIGINT; SIGUSR2 renews the certificate."""
+    """Runs the pump on the event loop until SIGTERM or SIGINT; SIGUSR2 renews the certificate.
+
+    `chores` run besides, each every so many seconds.
+    """
 
     def __init__(
         self,
@@ -76,12 +79,14 @@ class Service:
         refresh_own_addresses: Callable[[], None],
         renew_certificate: Callable[[], None],
         log: FilteringBoundLogger,
+        chores: Sequence[tuple[float, Callable[[], None]]] = (),
     ) -> None:
         self._datapath = datapath
         self._pump = pump
         self._refresh_own_addresses = refresh_own_addresses
         self._renew_certificate = renew_certificate
         self._log = log
+        self._chores = tuple(chores)
         self._stopping = asyncio.Event()
 
     async def run(self, ready: Callable[[], None]) -> None:
@@ -95,6 +100,7 @@ class Service:
         chores = [
             asyncio.create_task(self._every(TICK_SECONDS, self._pump.tick)),
             asyncio.create_task(self._every(OWN_ADDRESSES_SECONDS, self._refresh_own_addresses)),
+            *(asyncio.create_task(self._every(seconds, chore)) for seconds, chore in self._chores),
         ]
         ready()
         # A chore ends only by failing: then the server ends too, loudly, rather than half of it.

@@ -194,14 +194,16 @@ _OF_CREDENTIALS: Final = frozenset(
     }
 )
 
+_OF_REQUESTS: Final = _KNOWN | _OF_CREDENTIALS | {Attribute.ACCESS_TOKEN}
+
 UNDERSTOOD: Final[dict[Method, frozenset[Attribute]]] = {
     # Binding is answered without credentials: whatever belongs to them is passed over.
     Method.BINDING: _KNOWN | _OF_CREDENTIALS,
-    Method.ALLOCATE: _KNOWN | _OF_CREDENTIALS,
-    Method.REFRESH: _KNOWN | _OF_CREDENTIALS,
+    Method.ALLOCATE: _OF_REQUESTS,
+    Method.REFRESH: _OF_REQUESTS,
     Method.SEND: _KNOWN,
-    Method.CREATE_PERMISSION: _KNOWN | _OF_CREDENTIALS,
-    Method.CHANNEL_BIND: _KNOWN | _OF_CREDENTIALS,
+    Method.CREATE_PERMISSION: _OF_REQUESTS,
+    Method.CHANNEL_BIND: _OF_REQUESTS,
 }
 """Comprehension-required attributes that the server knows, for each method it serves.
 

@@ -1,0 +1,1 @@
+"""What databases know, for `auth` to ask; decides nothing."""
