@@ -43,14 +43,14 @@ def watched(own: frozenset[bytes]) -> State:
 
 def test_the_peer_rules_follow_the_machines_addresses() -> None:
     state = watched(frozenset())
-    _own_address_watch(state, Settings(listeners=()), make_log(Format.TEXT))()
+    _own_address_watch(state, lambda: Settings(listeners=()), make_log(Format.TEXT))()
     assert Address.of("127.0.0.1", 0).ip in state.peer_rules.own
 
 
 def test_without_descriptors_the_addresses_stay_as_they_were() -> None:
     own = frozenset((Address.of("192.0.2.99", 0).ip,))
     state = watched(own)
-    refresh = _own_address_watch(state, Settings(listeners=()), make_log(Format.TEXT))
+    refresh = _own_address_watch(state, lambda: Settings(listeners=()), make_log(Format.TEXT))
     with no_descriptors_left():
         with pytest.raises(OSError, match="open files"):
             interface_addresses()

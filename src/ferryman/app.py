@@ -22,6 +22,7 @@ from ferryman.auth.third_party import ListedKeys, ThirdParty
 from ferryman.auth.time_limited import password_for
 from ferryman.config import Configuration, Severity, state_certificate, state_secret
 from ferryman.config.certificates import Certificate, CertificateError, read_certificate
+from ferryman.config.names import Resolve, resolve_name
 from ferryman.config.state_file import StateFileError
 from ferryman.config.values import ThirdPartyKeys, Tls
 from ferryman.datapath import _native
@@ -29,8 +30,10 @@ from ferryman.engine import settings as engine_settings
 from ferryman.engine.five_tuple import Transport
 from ferryman.engine.nonce import Nonces
 from ferryman.engine.state import State
+from ferryman.server import external_address
 from ferryman.server import settings as server_settings
 from ferryman.server.discovery import offer_discovery
+from ferryman.server.external_address import ExternalAddressError, ExternalAddresses
 from ferryman.server.ice_servers import ice_servers
 from ferryman.server.journal_log import JournalLog
 from ferryman.server.log import Format, SteadyStream, make_log
@@ -52,6 +55,13 @@ TOKEN_DATABASE_SECONDS = 5.0
 """How often the database of keys is looked at."""
 
 _WILDCARDS = (bytes(4), bytes(16))
+_CANNOT_START = (
+    CertificateError,
+    ExternalAddressError,
+    ListenError,
+    StateFileError,
+    StoreError,
+)
 _LEVELS = {
     "debug": logging.DEBUG,
     "info": logging.INFO,
@@ -65,8 +75,17 @@ def main() -> None:
     command_line(serve)()
 
 
-def serve(configuration: Configuration, flags: ServeFlags) -> int:
-    """Run the server until a signal ends it; returns the exit status."""
+def serve(
+    configuration: Configuration,
+    flags: ServeFlags,
+    *,
+    resolve: Resolve = resolve_name,
+    external_seconds: float = external_address.SECONDS,
+) -> int:
+    """Run the server until a signal ends it; returns the exit status.
+
+    `resolve` looks names up that are followed, every `external_seconds`.
+    """
     for number in (signal.SIGTERM, signal.SIGINT):
         # Until the service listens to signals there is nothing to close.
         signal.signal(number, lambda *_: sys.exit(0))
@@ -80,8 +99,10 @@ def serve(configuration: Configuration, flags: ServeFlags) -> int:
     _raise_open_files_limit()
     try:
         secrets = _secrets(configuration)
-        asyncio.run(_run(configuration, secrets, flags, log, JournalLog(log, stream)))
-    except (ListenError, StateFileError, CertificateError, StoreError) as error:
+        settings = _server_settings(configuration)
+        externals = ExternalAddresses(settings, resolve, log, external_seconds)
+        asyncio.run(_run(configuration, secrets, flags, externals, log, JournalLog(log, stream)))
+    except _CANNOT_START as error:
         log.error(str(error))
         return 1
     return 0
@@ -91,6 +112,7 @@ async def _run(
     configuration: Configuration,
     secrets: tuple[str, ...],
     flags: ServeFlags,
+    externals: ExternalAddresses,
     log: FilteringBoundLogger,
     journal: JournalLog,
 ) -> None:
@@ -101,7 +123,7 @@ async def _run(
         total_connections=configuration.total_connections,
     )
     tls_name = _secure(datapath, configuration, log)
-    settings = _server_settings(configuration)
+    settings = await externals.find()
     listeners = open_listeners(datapath, settings.listeners, log)
     addresses = RelayAddresses(settings)
     offer_discovery(datapath, settings, addresses)
@@ -122,12 +144,23 @@ async def _run(
         journal,
         log,
     )
+    refresh_own_addresses = _own_address_watch(state, lambda: externals.settings, log)
+
+    def use(settings: server_settings.Settings) -> None:
+        """What relayed addresses are known by has changed; open allocations keep theirs."""
+        addresses.use(settings)
+        ports.readvertise()
+        offer_discovery(datapath, settings, addresses)
+        refresh_own_addresses()
+
+    externals.use = use
     service = Service(
         datapath,
         pump,
-        _own_address_watch(state, settings, log),
+        refresh_own_addresses,
         lambda: _renew_certificate(datapath, configuration.tls, log),
         log,
+        externals.watch,
         chores=_token_chores(database, log),
     )
 
@@ -336,6 +369,13 @@ def _server_settings(configuration: Configuration) -> server_settings.Settings:
         external_by_default=tuple(
             pair.public for pair in configuration.external_ips if pair.private is None
         ),
+        external_names=tuple(
+            server_settings.ExternalName(pair.name, Family.of(pair.public), pair.private)
+            for pair in configuration.external_ips
+            if pair.name
+        ),
+        external_auto=configuration.external_auto,
+        external_stun=configuration.external_stun,
         discovery_pairs=pairs,
         discovery_ports=ports,
         minimum_port=configuration.min_port,
@@ -368,13 +408,15 @@ def _own_addresses(settings: server_settings.Settings) -> frozenset[bytes]:
 
 
 def _own_address_watch(
-    state: State, settings: server_settings.Settings, log: FilteringBoundLogger
+    state: State, settings: Callable[[], server_settings.Settings], log: FilteringBoundLogger
 ) -> Callable[[], None]:
-    """A chore that keeps the peer rules true while the machine's addresses come and go."""
+    """A chore that keeps the peer rules true while the machine's addresses come and go. What open
+    allocations are known by stays the server's own until they end."""
 
     def refresh() -> None:
         try:
-            own = _own_addresses(settings)
+            known = {to.ip for allocation in state.allocations for to in allocation.advertised}
+            own = _own_addresses(settings()) | known
         except OSError:
             return  # no descriptor left to ask with: what was true ten seconds ago will do
         if own != state.peer_rules.own:

@@ -92,11 +92,13 @@ ALL = (ip("192.0.2.10"), ip("2001:db8::10"), ip("192.0.2.11"))
         ("relay-ip=0.0.0.0\nrelay-ip=192.0.2.1", 1, (ip("192.0.2.1"),)),
         ("listening-ip=0.0.0.0\nlistening-ip=::", 0, (ip("0.0.0.0"), ip("::"))),
         ("listening-ip=192.0.2.1\nlistening-ip=192.0.2.1", 0, (ip("192.0.2.1"),)),
-        ("external-ip=four.example.com", 2, (ExternalAddress(ip("192.0.2.4"), None),)),
+        ("external-ip=four.example.com", 2, (
+            ExternalAddress(ip("192.0.2.4"), None, "four.example.com"),
+        )),
         ("external-ip=turn.example.com/10.0.0.5", 2,
-         (ExternalAddress(ip("192.0.2.10"), ip("10.0.0.5")),)),
+         (ExternalAddress(ip("192.0.2.10"), ip("10.0.0.5"), "turn.example.com"),)),
         ("external-ip=four.example.com/inside.example.com", 2,
-         (ExternalAddress(ip("192.0.2.4"), ip("10.0.0.5")),)),
+         (ExternalAddress(ip("192.0.2.4"), ip("10.0.0.5"), "four.example.com"),)),
         ("external-ip=192.0.2.1 / 10.0.0.5", 2,
          (ExternalAddress(ip("192.0.2.1"), ip("10.0.0.5")),)),
         ("external-ip=2001:db8::1/fd00::1", 2,
@@ -114,8 +116,8 @@ def test_addresses_come_as_literals_or_as_names(
 def test_a_bare_external_name_counts_once_for_each_family(reading: Reading) -> None:
     found = reading.lines("external-ip=turn.example.com").external_ips
     assert set(found) == {
-        ExternalAddress(ip("192.0.2.10"), None),
-        ExternalAddress(ip("2001:db8::10"), None),
+        ExternalAddress(ip("192.0.2.10"), None, "turn.example.com"),
+        ExternalAddress(ip("2001:db8::10"), None, "turn.example.com"),
     }
 
 

@@ -31,6 +31,7 @@ HONOURED: list[tuple[str, str | None, str, object, object]] = [
     ("no-tcp", None, "tcp", True, False),
     ("relay-ip", "2001:db8::1", "relay_ips", (), (ip("2001:db8::1"),)),
     ("external-ip", "192.0.2.1", "external_ips", (), (ExternalAddress(ip("192.0.2.1"), None),)),
+    ("external-ip-stun", "stun.example.com", "external_stun", None, ("stun.example.com", 3478)),
     ("min-port", "50000", "min_port", 49152, 50000),
     ("max-port", "50000", "max_port", 65535, 50000),
     ("allocation-default-address-family", "ipv6", "default_family", DefaultFamily.IPV4,

@@ -232,3 +232,75 @@ def test_a_loopback_client_gets_loopback_of_the_other_family() -> None:
     addresses = RelayAddresses(Settings(listeners=()))
     assert addresses.relay_ip(Family.IPV6, raw("127.0.0.1")) == raw("::1")
     assert addresses.relay_ip(Family.IPV4, raw("::1")) == raw("127.0.0.1")
+
+
+class Renamed:
+    """Relay ports on 192.0.2.7 (and on 192.0.2.8) whose public IPs are changed by hand."""
+
+    def __init__(self, first: int, last: int, **public: str) -> None:
+        self.sockets = Sockets()
+        self.addresses = RelayAddresses(Settings(listeners=(), external=self._external(public)))
+        self.ports = RelayPorts(
+            self.addresses, first, last, self.sockets.bind, self.sockets.release
+        )
+
+    @staticmethod
+    def _external(public: dict[str, str]) -> dict[bytes, bytes]:
+        return {
+            Address.of(f"192.0.2.{name[1:]}", 0).ip: Address.of(known_by, 0).ip
+            for name, known_by in public.items()
+        }
+
+    def rename(self, **public: str) -> None:
+        self.addresses.use(Settings(listeners=(), external=self._external(public)))
+        self.ports.readvertise()
+
+    def taken(self, at: str = "192.0.2.7") -> RelayLease:
+        lease = self.ports.lease(IPV4, Address.of(at, 3478), now=0)
+        assert isinstance(lease, RelayLease)
+        return lease
+
+    def close(self, lease: RelayLease) -> None:
+        self.sockets.release(lease.bound)
+        self.ports.closed(lease)
+
+
+def test_after_a_change_leases_say_the_new_address_and_the_stock_is_made_anew() -> None:
+    relay = Renamed(50_000, 50_099, r7="203.0.113.1")
+    before = relay.taken()
+    relay.ports.top_up(now=0)
+    assert len(relay.sockets.bound) > 1
+    relay.rename(r7="203.0.113.2")
+    assert relay.sockets.bound == {before.bound}
+    assert before.advertised.host == "203.0.113.1"
+    given = [relay.taken() for _ in range(99)]
+    assert {lease.advertised.host for lease in given} == {"203.0.113.2"}
+    assert before.bound.port not in {lease.bound.port for lease in given}
+    relay.close(before)
+    assert relay.taken().advertised == Address.of("203.0.113.2", before.bound.port)
+
+
+def test_two_relay_ips_that_come_behind_one_address_never_give_one_port_twice() -> None:
+    relay = Renamed(50_000, 50_009, r7="203.0.113.1", r8="203.0.113.2")
+    out = [relay.taken("192.0.2.7") for _ in range(3)] + [relay.taken("192.0.2.8")]
+    relay.ports.top_up(now=0)
+    relay.rename(r7="203.0.113.3", r8="203.0.113.3")
+    given: list[RelayLease] = []
+    while isinstance(one := relay.ports.lease(IPV4, Address.of("192.0.2.8", 1), now=0), RelayLease):
+        given.append(one)
+    ports = [lease.advertised.port for lease in given]
+    assert len(ports) == len(set(ports))
+    assert not set(ports) & {lease.bound.port for lease in out}
+    assert relay.ports.lease(IPV4, Address.of("192.0.2.7", 1), now=0) is Refusal.NO_PORT
+    for lease in [*out, *given]:
+        relay.close(lease)
+    relay.rename(r7="203.0.113.4", r8="203.0.113.5")
+    assert len({relay.taken().bound.port for _ in range(10)}) == 10
+
+
+def test_a_reservation_that_comes_back_after_a_change_is_given_with_the_new_address() -> None:
+    relay = Renamed(50_000, 50_000, r7="203.0.113.1")
+    lease = relay.taken()
+    relay.rename(r7="203.0.113.2")
+    relay.ports.give_back(lease)
+    assert relay.taken().advertised == Address.of("203.0.113.2", 50_000)

@@ -80,6 +80,27 @@ def check_external(
             findings.warn(key, f"no relay-ip is {family}: it has no effect", chosen.where(key))
 
 
+def check_automatic(
+    chosen: Chosen,
+    external: Sequence[tuple[Given, ExternalAddress]],
+    findings: Findings,
+    *,
+    automatic: bool,
+) -> None:
+    """`auto` stands for the address of all relay addresses that have none of their own."""
+    for given, mapping in external if automatic else ():
+        if mapping.private is None:
+            text = "expected either auto or an address without /PRIVATE"
+            return findings.problem(text, [given], key="external-ip")
+    if chosen.is_given("external-ip-stun") and not automatic:
+        findings.warn(
+            "external-ip-stun",
+            "without external-ip=auto it has no effect",
+            chosen.where("external-ip-stun"),
+        )
+    return None
+
+
 def check_credentials(chosen: Chosen, findings: Findings, *, has_file: bool) -> None:
     """A server is open to anyone only when `no-auth` says so, and never by accident."""
     if findings.doubtful & {*_CREDENTIALS, "no-auth"}:

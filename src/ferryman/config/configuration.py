@@ -49,6 +49,8 @@ class Configuration(BaseModel):
 
     relay_ips: tuple[bytes, ...]
     external_ips: tuple[ExternalAddress, ...]
+    external_auto: bool
+    external_stun: tuple[str, int] | None
     min_port: int
     max_port: int
     default_family: DefaultFamily

@@ -15,11 +15,14 @@ from dataclasses import dataclass
 from pydantic import SecretBytes, SecretStr
 
 from ferryman.auth.access_token import Algorithm, TokenKey
-from ferryman.config.names import Resolve, addresses
+from ferryman.config.names import Resolve, addresses, is_address
 from ferryman.config.problems import BadValueError
 from ferryman.config.values import ExternalAddress, StaticUser
 from ferryman.engine.peer_rules import PeerRule, parse_peer_rule
 from ferryman.wire.registry import MAX_USERNAME
+
+AUTO = "auto"
+STUN_PORT = 3478
 
 Read = Callable[[str, Resolve], object]
 
@@ -179,23 +182,40 @@ ADDRESS = Kind("ADDRESS", _addresses)
 
 
 def _external(text: str, resolve: Resolve) -> tuple[ExternalAddress, ...]:
-    """`public`, or `public/private`; of a name, the first address of each family counts."""
+    """`public`, or `public/private`; of a name, the first address of each family counts. Nothing
+    for `auto`: that is found out by the server."""
+    if text == AUTO:
+        return ()
     public, slash, private = (part.strip() for part in text.partition("/"))
     publics = _first_of_each_family(addresses(public, resolve))
+    name = "" if is_address(public) else public
     if not slash:
-        return tuple(ExternalAddress(public=ip, private=None) for ip in publics)
+        return tuple(ExternalAddress(ip, None, name) for ip in publics)
     privates = {len(ip): ip for ip in _first_of_each_family(addresses(private, resolve))}
     pairs = [(ip, privates[len(ip)]) for ip in publics if len(ip) in privates]
     if not pairs:
         raise BadValueError("expected PUBLIC/PRIVATE of one address family")
-    return tuple(ExternalAddress(public=ip, private=inside) for ip, inside in pairs)
+    return tuple(ExternalAddress(ip, inside, name) for ip, inside in pairs)
 
 
 def _first_of_each_family(found: tuple[bytes, ...]) -> tuple[bytes, ...]:
     return tuple({len(ip): ip for ip in reversed(found)}.values())
 
 
-EXTERNAL = Kind("PUBLIC[/PRIVATE]", _external)
+EXTERNAL = Kind("PUBLIC[/PRIVATE]|auto", _external)
+
+
+def _stun_server(text: str, resolve: Resolve) -> tuple[str, int]:
+    """`host`, `host:port` or `[ipv6]:port`; the host is looked up whenever it is asked."""
+    found = re.fullmatch(r"(?:\[([0-9a-fA-F:.]+)\]|([A-Za-z0-9_.-]+))(?::([0-9]{1,5}))?", text)
+    if found is None or not 0 < int(found[3] or STUN_PORT) < 65536:
+        raise BadValueError("expected HOST or HOST:PORT")
+    if found[1] is not None and not is_address(found[1]):
+        raise BadValueError("expected an IPv6 address in the brackets")
+    return found[1] or found[2], int(found[3] or STUN_PORT)
+
+
+STUN_SERVER = Kind("HOST[:PORT]", _stun_server)
 
 
 def _peers(text: str, resolve: Resolve) -> tuple[PeerRule, ...]:

@@ -14,6 +14,7 @@ from ferryman.config.chosen import Chosen, choose
 from ferryman.config.configuration import Configuration
 from ferryman.config.file_reader import read_file, report_unknown
 from ferryman.config.given import Given
+from ferryman.config.kinds import AUTO
 from ferryman.config.names import Resolve, resolve_name
 from ferryman.config.notices import Findings, sources, unheeded
 from ferryman.config.problems import ConfigurationError
@@ -85,6 +86,8 @@ def _configured(path: Path | None, chosen: Chosen, findings: Findings) -> Config
         tls=choose_tls(chosen, findings, _state_folder(chosen), has_file=path is not None),
         relay_ips=_relay_ips(chosen),
         external_ips=_external_ips(chosen, findings),
+        external_auto=_is_automatic(chosen),
+        external_stun=_stun_server(chosen),
         min_port=chosen.one("min-port", int),
         max_port=chosen.one("max-port", int),
         default_family=_default_family(chosen),
@@ -142,7 +145,16 @@ def _external_ips(chosen: Chosen, findings: Findings) -> tuple[ExternalAddress, 
         (given, mapping) for given, found in chosen.every("external-ip", tuple) for mapping in found
     ]
     checks.check_external(chosen, external, _relay_ips(chosen), findings)
+    checks.check_automatic(chosen, external, findings, automatic=_is_automatic(chosen))
     return tuple(mapping for _, mapping in external)
+
+
+def _is_automatic(chosen: Chosen) -> bool:
+    return any(given.text == AUTO for given, _ in chosen.every("external-ip", tuple))
+
+
+def _stun_server(chosen: Chosen) -> tuple[str, int] | None:
+    return chosen.maybe("external-ip-stun", tuple)
 
 
 def _default_family(chosen: Chosen) -> DefaultFamily:

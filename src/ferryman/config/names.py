@@ -26,6 +26,15 @@ def resolve_name(name: str) -> tuple[bytes, ...]:
     return tuple(dict.fromkeys(ip_address(text).packed for text in texts))
 
 
+def is_address(text: str) -> bool:
+    """Whether this is an address and no name."""
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
 def addresses(text: str, resolve: Resolve) -> tuple[bytes, ...]:
     """The address that `text` writes down, or those of the host that it names."""
     try:

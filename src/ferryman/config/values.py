@@ -18,11 +18,13 @@ from ferryman.auth.access_token import TokenKey
 class ExternalAddress:
     """What relayed addresses are known by outside a NAT: raw IPs of one family.
 
-    `private` None: the mapping holds for every relay address of that family.
+    `private` None: the mapping holds for every relay address of that family. `name`: what `public`
+    was resolved from, and is to be resolved from again; "" for a literal.
     """
 
     public: bytes
     private: bytes | None
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,12 +15,16 @@ class RelayAddresses:
     """Answers for one server; several `relay-ip` of a family take turns."""
 
     def __init__(self, settings: Settings) -> None:
-        self._external = dict(settings.external)
-        self._by_default = {Family.of(ip): ip for ip in settings.external_by_default}
+        self.use(settings)
         self._configured: dict[Family, list[bytes]] = {family: [] for family in Family}
         for ip in settings.relay_ips:
             self._configured[Family.of(ip)].append(ip)
         self._turn = 0
+
+    def use(self, settings: Settings) -> None:
+        """Relay IPs are known by what these settings say, from now on."""
+        self._external = dict(settings.external)
+        self._by_default = {Family.of(ip): ip for ip in settings.external_by_default}
 
     def relay_ip(self, family: Family, local: bytes) -> bytes | None:
         """The raw IP to bind for a client that sent to `local`; None when the family has none."""

@@ -64,6 +64,12 @@ class PortRange:
             self._place[last - self._first] = place
         self._place[port - self._first] = _TAKEN
 
+    def share(self, other: PortRange) -> None:
+        """Take out what is not free in another range of the same bounds."""
+        for port in range(self._first, self._first + len(self._place)):
+            if port in self and port not in other:
+                self.take(port)
+
     def put_back(self, port: int) -> None:
         if port not in self:
             self._place[port - self._first] = len(self._free)
@@ -153,6 +159,28 @@ class RelayPorts:
                     break
                 relay.stock[lease.bound.port] = lease
 
+    def readvertise(self) -> None:
+        """What relay IPs are known by has changed. Leases say so from now on; those that are out
+        keep what they said. Ranges only ever grow together: two relay IPs behind one public IP
+        share their numbers, two that are parted again go on to do so."""
+        for relay in self._relays.values():
+            self._drop_stock(relay)
+        self._ranges.clear()
+        for relay in self._relays.values():
+            relay.advertised = self._addresses.advertised(relay.ip)
+            shared = self._ranges.setdefault(relay.advertised, relay.free)
+            if shared is not relay.free:
+                self._merge(shared, relay.free)
+
+    def _merge(self, shared: PortRange, other: PortRange) -> None:
+        shared.share(other)
+        for relay in self._relays.values():
+            if relay.free is other:
+                relay.free = shared
+        for advertised, free in self._ranges.items():
+            if free is other:
+                self._ranges[advertised] = shared
+
     def take_trouble(self) -> str:
         """Why a socket could not be bound lately (no descriptors, say), told once; or nothing."""
         trouble, self._trouble = self._trouble, ""
@@ -168,17 +196,21 @@ class RelayPorts:
             found = self._relays[ip] = RelayIp(ip, advertised, free)
         return found
 
-    def _forget(self, relay: RelayIp) -> None:
+    def _drop_stock(self, relay: RelayIp) -> None:
         for single in relay.stock.values():
             self._release(single.bound)
             relay.free.put_back(single.bound.port)
+        relay.stock.clear()
+
+    def _forget(self, relay: RelayIp) -> None:
+        self._drop_stock(relay)
         del self._relays[relay.ip]
         if all(other.advertised != relay.advertised for other in self._relays.values()):
             del self._ranges[relay.advertised]
 
     def _keep(self, relay: RelayIp, single: RelayLease) -> None:
         if len(relay.stock) < 2 * STOCK:
-            relay.stock[single.bound.port] = single
+            relay.stock[single.bound.port] = relay.lease(single.bound.port)
         else:
             self._release(single.bound)
             relay.free.put_back(single.bound.port)

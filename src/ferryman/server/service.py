@@ -10,7 +10,7 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
 from typing import Protocol
 
@@ -69,7 +69,8 @@ def _listen(datapath: Datapath, listener: Listener) -> Callable[[bytes, int], in
 class Service:
     """Runs the pump on the event loop until SIGTERM or SIGINT; SIGUSR2 renews the certificate.
 
-    `chores` run besides, each every so many seconds.
+    `chores` run besides, each every so many seconds, and `watch`, which must not return before it
+    is cancelled.
     """
 
     def __init__(
@@ -79,6 +80,7 @@ class Service:
         refresh_own_addresses: Callable[[], None],
         renew_certificate: Callable[[], None],
         log: FilteringBoundLogger,
+        watch: Callable[[], Coroutine[None, None, None]] | None = None,
         chores: Sequence[tuple[float, Callable[[], None]]] = (),
     ) -> None:
         self._datapath = datapath
@@ -86,6 +88,7 @@ class Service:
         self._refresh_own_addresses = refresh_own_addresses
         self._renew_certificate = renew_certificate
         self._log = log
+        self._watch = watch
         self._chores = tuple(chores)
         self._stopping = asyncio.Event()
 
@@ -102,6 +105,8 @@ class Service:
             asyncio.create_task(self._every(OWN_ADDRESSES_SECONDS, self._refresh_own_addresses)),
             *(asyncio.create_task(self._every(seconds, chore)) for seconds, chore in self._chores),
         ]
+        if self._watch is not None:
+            chores.append(asyncio.create_task(self._watch()))
         ready()
         # A chore ends only by failing: then the server ends too, loudly, rather than half of it.
         stopping = asyncio.create_task(self._stopping.wait())

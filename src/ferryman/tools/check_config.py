@@ -43,8 +43,11 @@ def _summary(configuration: Configuration) -> Iterator[tuple[str, str]]:
     ports = f"ports {configuration.min_port}-{configuration.max_port}"
     yield "TLS", _tls(configuration.tls)
     yield "relay", f"{relay or 'the address that the client speaks to'}, {ports}"
-    if configuration.external_ips:
-        yield "external", ", ".join(_external(pair) for pair in configuration.external_ips)
+    external = [_external(pair) for pair in configuration.external_ips]
+    if configuration.external_auto:
+        external.append(_automatic(configuration.external_stun))
+    if external:
+        yield "external", ", ".join(external)
     yield "realm", configuration.realm
     yield "who may relay", _credentials(configuration)
     rules = len(configuration.allowed_peers), len(configuration.denied_peers)
@@ -81,6 +84,10 @@ def _credentials(configuration: Configuration) -> str:
 def _external(pair: ExternalAddress) -> str:
     private = f"/{_host(pair.private)}" if pair.private is not None else ""
     return _host(pair.public) + private
+
+
+def _automatic(server: tuple[str, int] | None) -> str:
+    return f"what {server[0]}:{server[1]} says" if server else "the interface's public address"
 
 
 def _host(ip: bytes) -> str:
