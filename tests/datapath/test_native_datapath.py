@@ -162,12 +162,14 @@ def test_counters_name_what_happened(datapath: Datapath) -> None:
 
 def test_stop_closes_every_socket_and_may_be_called_twice() -> None:
     datapath = Datapath(fingerprint=False)
-    port = datapath.listen_udp(LOCALHOST, 0)
-    datapath.listen_tcp(LOCALHOST, port)
+    ports = {
+        socket.SOCK_DGRAM: datapath.listen_udp(LOCALHOST, 0),
+        socket.SOCK_STREAM: datapath.listen_tcp(LOCALHOST, 0),
+    }
     datapath.start()
     datapath.stop()
     datapath.stop()
-    for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
+    for kind, port in ports.items():
         with socket.socket(socket.AF_INET, kind) as another:
             another.bind(("127.0.0.1", port))
 
