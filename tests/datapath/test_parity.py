@@ -40,6 +40,11 @@ clients = st.sampled_from(CLIENTS)
 peers = st.sampled_from(PEERS[:2]) | st.sampled_from(PEERS)
 numbers = st.sampled_from(NUMBERS)
 indices = st.integers(0, 7)
+errors = st.tuples(
+    st.integers(1, 4) | st.sampled_from([0, 11, 12, 128, 255]),
+    st.integers(0, 5) | st.just(255),
+    st.sampled_from([0, 1280, 0xFFFFFFFF]),
+)
 families = st.sampled_from([1, 2])
 
 
@@ -170,6 +175,11 @@ class TableParity(RuleBasedStateMachine):
     def hear(self, relayed: Address, peer: Address, payload: bytes) -> None:
         self.twins.from_peer(relayed, peer, payload, self.now)
 
+    @rule(relayed=st.sampled_from(SOCKETS), peer=peers, icmp=errors, count=st.integers(1, 12))
+    def err(self, relayed: Address, peer: Address, icmp: tuple[int, int, int], count: int) -> None:
+        for _ in range(count):
+            self.twins.from_network(relayed, peer, icmp, self.now)
+
     def everyone_speaks(self) -> None:
         for client in CLIENTS:
             for length, peer in enumerate(PEERS):
@@ -248,3 +258,17 @@ def test_every_binding_request_gets_one_answer_from_one_place(
             verdict = twins.from_client(client, packet, NOW)
             if verdict[0] == "answer" and client[0] == Transport.UDP:
                 assert len(verdict[1]) <= 4 * len(packet)
+
+
+@given(
+    pauses=st.lists(st.sampled_from([0, 1, 499_999_999, 999_999_999, 1_000_000_000]), max_size=40)
+)
+def test_errors_are_counted_by_the_second_alike(pauses: list[int]) -> None:
+    twins, now = Twins(), NOW
+    relayed, peer = SOCKETS[1], PEERS[0]
+    twins.apply(1, 1, CLIENTS[0], *relayed, *relayed, NOW + 10**12, 0)
+    twins.apply(4, 1, peer.ip, False, NOW + 10**12)
+    for pause in pauses:
+        now += pause
+        for _ in range(6):
+            twins.from_network(relayed, peer, (3, 3, 0), now)

@@ -77,7 +77,8 @@ def _check(row: dict[str, Any], verdict: Verdict) -> None:
         case "request":
             assert verdict == ("ask",)
         case "send" | "channel_data":
-            assert verdict == ("peer", 1, *_peer(row), bytes.fromhex(row["payload"]))
+            whole = row.get("dont_fragment", False)
+            assert verdict == ("peer", 1, *_peer(row), bytes.fromhex(row["payload"]), whole)
         case "malformed" if row["native"] == "ask":
             assert verdict == ("ask",)
         case "malformed":

@@ -38,6 +38,12 @@ class Twins:
         native = self.native.from_peer(*bound, *peer, payload, now)
         return self._agreed(native, self.fake.from_peer(*bound, *peer, payload, now))
 
+    def from_network(
+        self, bound: Address, peer: Address, icmp: tuple[int, int, int], now: int
+    ) -> Verdict:
+        native = self.native.from_network(*bound, *peer, *icmp, now)
+        return self._agreed(native, self.fake.from_network(*bound, *peer, *icmp, now))
+
     def _agreed(self, native: Verdict, fake: Verdict) -> Verdict:
         native, fake = self._unmasked(native), self._unmasked(fake)
         assert native == fake

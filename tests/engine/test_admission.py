@@ -199,9 +199,9 @@ def test_an_unknown_required_attribute_is_420_and_named() -> None:
     assert answer.message.first(Attribute.UNKNOWN_ATTRIBUTES) == encode_types([0x7ABC, 0x7ABD])
 
 
-def test_dont_fragment_is_an_unknown_attribute_for_now() -> None:
+def test_dont_fragment_in_an_allocate_finds_that_the_server_knows_it() -> None:
     answer = Desk().client().allocate((Attribute.DONT_FRAGMENT, b""))
-    assert answer.code == 420
+    assert answer.code == 0
 
 
 def test_fingerprint_is_mirrored_or_always_there_when_asked_for() -> None:

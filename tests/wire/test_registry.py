@@ -96,12 +96,11 @@ def test_only_comprehension_required_attributes_need_to_be_understood() -> None:
     "attribute",
     [
         registry.Attribute.CHANGE_REQUEST,
-        registry.Attribute.DONT_FRAGMENT,
         registry.Attribute.CONNECTION_ID,
         registry.Attribute.PADDING,
         registry.Attribute.RESPONSE_PORT,
     ],
 )
 def test_what_is_not_served_is_not_understood(attribute: registry.Attribute) -> None:
-    # RFC 8656 §7.2 step 4 and RFC 5780 §7 want 420 from a server without these.
+    # RFC 5780 §7 wants 420 from a server without these.
     assert not any(attribute in understood for understood in registry.UNDERSTOOD.values())

@@ -18,6 +18,7 @@ DECODERS: dict[str, Callable[[bytes], object]] = {
     "xor address": lambda value: values.decode_xor_address_untrusted(value, TRANSACTION_ID),
     "address": values.decode_address_untrusted,
     "error": values.decode_error_untrusted,
+    "icmp": values.decode_icmp_untrusted,
     "address error": values.decode_address_error_untrusted,
     "uint32": values.decode_uint32_untrusted,
     "channel number": values.decode_channel_number_untrusted,
@@ -162,6 +163,13 @@ def test_errors_outside_the_rfc_are_not_written(code: int, reason: str) -> None:
 def test_the_longest_reason_is_written_and_read() -> None:
     reason = "x" * 763
     assert values.decode_error_untrusted(values.encode_error(500, reason)) == (500, reason)
+
+
+def test_an_icmp_error_lies_as_the_rfc_draws_it() -> None:
+    # Type in 7 bits, code in 9: port unreachable is 3, 3; "fragmentation needed" 3, 4 and an MTU.
+    assert values.encode_icmp(3, 3) == b"\0\0\x06\x03\0\0\0\0"
+    assert values.encode_icmp(3, 4, 1280) == b"\0\0\x06\x04\0\0\x05\0"
+    assert values.decode_icmp_untrusted(b"\xff\xff\x17\0\0\0\0\1") == (11, 256, 1)
 
 
 def test_an_address_error_lies_as_the_rfc_draws_it() -> None:

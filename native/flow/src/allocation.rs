@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use crate::bandwidth::{Bandwidth, Direction};
 use crate::channel::{Channel, Channels};
 use crate::header;
+use crate::icmp::Told;
 use crate::permission::{Permission, Permissions};
 use crate::{Family, FiveTuple, Framing, Reason, Usage};
 
@@ -39,6 +40,7 @@ pub(crate) struct Allocation {
     pub(crate) five_tuple: FiveTuple,
     pub(crate) usage: Usage,
     pub(crate) bandwidth: Bandwidth,
+    told: Told,
     relayed: [Option<Relayed>; 2],
     channels: Channels,
 }
@@ -55,6 +57,7 @@ impl Allocation {
             five_tuple,
             usage: Usage::default(),
             bandwidth: Bandwidth::new(bytes_per_second),
+            told: Told::default(),
             relayed: [None, None],
             channels: Channels::default(),
         };
@@ -139,6 +142,15 @@ impl Allocation {
             .permissions
             .standing(peer.ip(), now)
             .ok_or(Reason::NoPermission)
+    }
+
+    /// Whether the client is told of one more error about a packet to this peer: by its IP alone,
+    /// whoever says so (RFC 8656 §11.5).
+    pub(crate) fn hears_of(&mut self, peer: SocketAddr, now: u64) -> Result<(), Reason> {
+        let relayed = self.toward(peer, Reason::NoPermission, now)?;
+        let standing = relayed.permissions.standing(peer.ip(), now);
+        standing.ok_or(Reason::NoPermission)?;
+        self.told.one_more(now)
     }
 
     /// How a packet from this peer goes to the client (RFC 8656 §11.3, §12.7).

@@ -40,6 +40,15 @@ pub struct FiveTuple {
     pub socket: u64,
 }
 
+impl FiveTuple {
+    /// Whether DONT-FRAGMENT in a Send indication to this peer is heeded. Where one side of a
+    /// datagram relay is IPv6 it is ignored (RFC 8656 §13, §14); a stream has no fragments to copy
+    /// anything from, and there it always counts (§15).
+    pub(crate) fn heeds_dont_fragment(&self, peer: SocketAddr) -> bool {
+        self.transport.is_stream() || (self.client.is_ipv4() && peer.is_ipv4())
+    }
+}
+
 /// By hand, in few words, because every packet from a client is looked up by it.
 impl Hash for FiveTuple {
     #[inline]

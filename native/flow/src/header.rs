@@ -117,22 +117,33 @@ fn write_indication(
     transaction_id: [u8; 12],
     headroom: &mut [u8],
 ) -> usize {
-    let mut mask = [0; 16];
-    mask[..4].copy_from_slice(&stun::MAGIC_COOKIE);
-    mask[4..].copy_from_slice(&transaction_id);
     let mut header = [0; HEADROOM];
-    header[..2].copy_from_slice(&DATA_INDICATION.to_be_bytes());
+    let end = write_prefix(peer, transaction_id, &mut header);
     header[2..4].copy_from_slice(&low16(attributes_length(peer, length)));
-    header[4..20].copy_from_slice(&mask);
-    let value = stun::write_xor_address(peer, &mask, &mut header[24..]);
-    header[20..22].copy_from_slice(&stun::XOR_PEER_ADDRESS.to_be_bytes());
-    header[22..24].copy_from_slice(&low16(value));
-    let end = 24 + value;
     header[end..end + 2].copy_from_slice(&stun::DATA.to_be_bytes());
     header[end + 2..end + 4].copy_from_slice(&low16(length));
     let start = headroom.len() - (end + 4);
     headroom[start..].copy_from_slice(&header[..end + 4]);
     end + 4
+}
+
+/// The header of a Data indication, but for its length, and XOR-PEER-ADDRESS; returns where the next
+/// attribute begins.
+pub(crate) fn write_prefix(peer: SocketAddr, transaction_id: [u8; 12], header: &mut [u8]) -> usize {
+    let mut mask = [0; 16];
+    mask[..4].copy_from_slice(&stun::MAGIC_COOKIE);
+    mask[4..].copy_from_slice(&transaction_id);
+    header[..2].copy_from_slice(&DATA_INDICATION.to_be_bytes());
+    header[4..20].copy_from_slice(&mask);
+    let value = stun::write_xor_address(peer, &mask, &mut header[24..]);
+    header[20..22].copy_from_slice(&stun::XOR_PEER_ADDRESS.to_be_bytes());
+    header[22..24].copy_from_slice(&low16(value));
+    24 + value
+}
+
+/// The length field of a whole message of `length` bytes.
+pub(crate) fn write_length(message: &mut [u8], length: usize) {
+    message[2..4].copy_from_slice(&low16(length - stun::HEADER_LENGTH));
 }
 
 /// The low 16 bits, in network order; the table lets no longer length through.

@@ -30,11 +30,13 @@ pub enum Reason {
     OwnAddress,
     /// More than the allocation may carry in this direction.
     OverBandwidth,
+    /// More ICMP errors than a client is told of.
+    TooManyErrors,
 }
 
 impl Reason {
     /// Every reason, in the order of their numbers: `ALL[reason as usize] == reason`.
-    pub const ALL: [Reason; 13] = [
+    pub const ALL: [Reason; 14] = [
         Reason::NotTurn,
         Reason::Malformed,
         Reason::TooLong,
@@ -48,6 +50,7 @@ impl Reason {
         Reason::PortZero,
         Reason::OwnAddress,
         Reason::OverBandwidth,
+        Reason::TooManyErrors,
     ];
 
     /// The name in counters and verdicts.
@@ -66,6 +69,7 @@ impl Reason {
             Reason::PortZero => "port_zero",
             Reason::OwnAddress => "own_address",
             Reason::OverBandwidth => "over_bandwidth",
+            Reason::TooManyErrors => "too_many_errors",
         }
     }
 }

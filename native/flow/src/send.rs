@@ -11,13 +11,14 @@ use crate::Reason;
 pub(crate) struct SendIndication {
     pub(crate) peer: SocketAddr,
     pub(crate) payload: Range<usize>,
+    pub(crate) dont_fragment: bool,
 }
 
 /// Reads a whole message whose header has been read. The first XOR-PEER-ADDRESS and the first
 /// DATA count; what follows MESSAGE-INTEGRITY is ignored (RFC 8489 §14.5). FINGERPRINT is not
 /// verified: that would cost more than all the rest.
 pub(crate) fn read_untrusted(packet: &[u8]) -> Result<SendIndication, Reason> {
-    let (mut peer, mut payload, mut sealed) = (None, None, false);
+    let (mut peer, mut payload, mut dont_fragment, mut sealed) = (None, None, false, false);
     let mut attributes = Attributes::of(packet);
     while let Some(attribute) = attributes.next_untrusted() {
         let (kind, value) = attribute?;
@@ -27,6 +28,7 @@ pub(crate) fn read_untrusted(packet: &[u8]) -> Result<SendIndication, Reason> {
             _ if sealed => {}
             stun::DATA => payload = payload.or(Some(value)),
             stun::XOR_PEER_ADDRESS => peer = peer.or(Some(value)),
+            stun::DONT_FRAGMENT => dont_fragment = true,
             stun::MESSAGE_INTEGRITY => sealed = true,
             _ if stun::is_unknown_required(kind, stun::SEND) => {
                 return Err(Reason::UnknownAttribute)
@@ -38,5 +40,9 @@ pub(crate) fn read_untrusted(packet: &[u8]) -> Result<SendIndication, Reason> {
         return Err(Reason::MissingAttribute);
     };
     let peer = stun::peer_untrusted(&packet[peer], packet)?;
-    Ok(SendIndication { peer, payload })
+    Ok(SendIndication {
+        peer,
+        payload,
+        dont_fragment,
+    })
 }

@@ -20,6 +20,7 @@ pub(crate) const ERROR_CODE: u16 = 0x0009;
 pub(crate) const UNKNOWN_ATTRIBUTES: u16 = 0x000A;
 pub(crate) const XOR_PEER_ADDRESS: u16 = 0x0012;
 pub(crate) const DATA: u16 = 0x0013;
+pub(crate) const DONT_FRAGMENT: u16 = 0x001A;
 pub(crate) const MESSAGE_INTEGRITY_SHA256: u16 = 0x001C;
 pub(crate) const XOR_MAPPED_ADDRESS: u16 = 0x0020;
 pub(crate) const PADDING: u16 = 0x0026;
@@ -35,9 +36,9 @@ const FINGERPRINT_MASK: u32 = 0x5354_554E;
 const FIRST_OPTIONAL: u16 = 0x8000;
 
 /// The comprehension-required attributes that the server understands in any message. Not among
-/// them: DONT-FRAGMENT (0x001A) and those of RFC 6062, which are not built, and those of RFC 5780,
+/// them: those of RFC 6062, which are not built, and those of RFC 5780,
 /// which only a Binding request to some addresses may carry.
-const UNDERSTOOD: [u16; 19] = [
+const UNDERSTOOD: [u16; 20] = [
     MAPPED_ADDRESS,
     0x0006, // USERNAME
     MESSAGE_INTEGRITY,
@@ -53,6 +54,7 @@ const UNDERSTOOD: [u16; 19] = [
     0x0017, // REQUESTED-ADDRESS-FAMILY
     0x0018, // EVEN-PORT
     0x0019, // REQUESTED-TRANSPORT
+    DONT_FRAGMENT,
     XOR_MAPPED_ADDRESS,
     0x0022, // RESERVATION-TOKEN
     0x0024, // PRIORITY (RFC 8445 §16.1)

@@ -15,7 +15,7 @@ use crate::send;
 use crate::slots::{Slot, Slots};
 use crate::stun::{self, Class};
 use crate::{
-    Applied, Change, Family, FiveTuple, FromClient, FromPeer, Reason, Usage, REQUEST_LIMIT,
+    Applied, Change, Family, FiveTuple, FromClient, FromPeer, Icmp, Reason, Usage, REQUEST_LIMIT,
 };
 
 /// UDP may carry padding behind ChannelData (RFC 8656 §12.5).
@@ -219,10 +219,12 @@ impl Table {
         let (slot, allocation) = self.live(client, now)?;
         let wanted = send::read_untrusted(packet)?;
         let permission = allocation.permission(wanted.peer, now)?;
+        let whole = wanted.dont_fragment && client.heeds_dont_fragment(wanted.peer);
         self.toward(
             slot,
             wanted.peer,
             permission.relayed_only,
+            whole,
             wanted.payload,
             now,
         )
@@ -243,7 +245,8 @@ impl Table {
         }
         let (slot, allocation) = self.live(client, now)?;
         let channel = allocation.channel(u16::from_be_bytes([n0, n1]), now)?;
-        self.toward(slot, channel.peer, channel.relayed_only, 4..4 + length, now)
+        let (payload, only) = (4..4 + length, channel.relayed_only);
+        self.toward(slot, channel.peer, only, false, payload, now)
     }
 
     fn live(&self, client: &FiveTuple, now: u64) -> Result<(Slot, &Allocation), Reason> {
@@ -261,6 +264,7 @@ impl Table {
         slot: Slot,
         peer: SocketAddr,
         relayed_only: bool,
+        dont_fragment: bool,
         payload: Range<usize>,
         now: u64,
     ) -> Result<FromClient, Reason> {
@@ -279,6 +283,7 @@ impl Table {
                 slot,
                 peer,
                 payload,
+                dont_fragment,
             },
         };
         if let Some(sender) = self.slots.get_mut(slot) {
@@ -332,6 +337,21 @@ impl Table {
                 FromPeer::Drop(reason)
             }
         }
+    }
+
+    /// Whether the client of `slot` is told of an ICMP error about a packet to `peer`
+    /// (RFC 8656 §11.5). It is no packet of the peer's and counts nowhere.
+    pub fn from_network(
+        &mut self,
+        slot: Slot,
+        peer: SocketAddr,
+        icmp: Icmp,
+        now: u64,
+    ) -> Result<(), Reason> {
+        self.clock = self.clock.max(now);
+        icmp.check(Family::of(peer.ip()))?;
+        let allocation = self.slots.get_mut(slot).ok_or(Reason::NoAllocation)?;
+        allocation.hears_of(peer, now)
     }
 
     /// How many bytes of a stream an allocation may carry now, for whoever reads a stream on its

@@ -20,6 +20,8 @@ pub enum FromClient {
         peer: SocketAddr,
         /// What.
         payload: Range<usize>,
+        /// Nobody on the way may take it apart.
+        dont_fragment: bool,
     },
     /// Go to the client of another allocation (or the same one), without leaving the machine.
     HandOver {

@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 
 use ferryman_flow::{
-    binding, write_header, Applied, Change, Family, FiveTuple, Framing, FromClient, FromPeer,
-    Reason, Slot, TransactionIds, HEADROOM, TAILROOM,
+    binding, write_header, write_icmp, Applied, Change, Family, FiveTuple, Framing, FromClient,
+    FromPeer, Icmp, Reason, Slot, TransactionIds, HEADROOM, ICMP_LENGTH, TAILROOM,
 };
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple};
@@ -78,6 +78,7 @@ impl Table {
                 slot,
                 peer,
                 payload,
+                dont_fragment,
             } => {
                 let payload = PyBytes::new(py, &packet[payload]);
                 let ip = ip_bytes(py, peer.ip());
@@ -87,6 +88,7 @@ impl Table {
                     ip,
                     peer.port(),
                     payload,
+                    dont_fragment,
                 )
                     .into_pyobject(py)
             }
@@ -121,6 +123,35 @@ impl Table {
             FromPeer::ToClient { framing } => self.client_verdict(py, slot, framing, peer, payload),
             FromPeer::Drop(reason) => dropped(py, reason),
         }
+    }
+
+    #[pyo3(signature = (bound_ip, bound_port, peer_ip, peer_port, kind, code, mtu, now))]
+    #[allow(clippy::too_many_arguments)] // addresses come as bytes and numbers
+    fn from_network<'py>(
+        &mut self,
+        py: Python<'py>,
+        bound_ip: &[u8],
+        bound_port: u16,
+        peer_ip: &[u8],
+        peer_port: u16,
+        kind: u8,
+        code: u8,
+        mtu: u32,
+        now: u64,
+    ) -> PyResult<Bound<'py, PyTuple>> {
+        let bound = address_of(bound_ip, bound_port)?;
+        let peer = address_of(peer_ip, peer_port)?;
+        let icmp = Icmp { kind, code, mtu };
+        let Some(&slot) = self.by_bound.get(&bound) else {
+            return dropped(py, Reason::NoAllocation);
+        };
+        if let Err(reason) = self.table.from_network(slot, peer, icmp, now) {
+            return dropped(py, reason);
+        }
+        let mut message = [0; ICMP_LENGTH];
+        let length = write_icmp(peer, icmp, self.transaction_ids.draw(), &mut message);
+        let message = PyBytes::new(py, &message[..length]);
+        ("client", self.table.allocation(slot), message).into_pyobject(py)
     }
 }
 

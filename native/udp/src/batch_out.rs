@@ -8,6 +8,7 @@ use std::os::fd::BorrowedFd;
 
 use ferryman_flow::HEADROOM;
 
+use crate::options::unfragmented;
 use crate::post::{Post, Sent};
 use crate::relay::RelayPlace;
 use crate::slots::{Piece, Slots};
@@ -37,6 +38,7 @@ struct Outgoing {
     head: (u32, u32),
     body: Piece,
     padding: u8,
+    dont_fragment: bool,
 }
 
 /// A datagram as its parts.
@@ -114,16 +116,18 @@ impl BatchOut {
             head,
             body: Piece::default(),
             padding: 0,
+            dont_fragment: false,
         });
     }
 
-    /// A datagram that is a piece of what was received.
-    pub(crate) fn push(&mut self, route: Route, body: Piece) {
+    /// A datagram that is a piece of what was received; `dont_fragment` is heeded on relay sockets.
+    pub(crate) fn push(&mut self, route: Route, body: Piece, dont_fragment: bool) {
         self.items.push(Outgoing {
             route,
             head: (0, 0),
             body,
             padding: 0,
+            dont_fragment,
         });
     }
 
@@ -144,6 +148,7 @@ impl BatchOut {
             head,
             body,
             padding: padding as u8,
+            dont_fragment: false,
         });
     }
 
@@ -166,10 +171,17 @@ impl BatchOut {
             slots,
         };
         let mut total = Sent::default();
-        for group in self.order.chunk_by(|one, next| via(*one) == via(*next)) {
-            total += match socket(via(group[0])) {
-                Some(socket) => self.post.send(socket, datagrams, group),
-                None => Sent::refused(group.len()),
+        let way = |index: u32| (via(index), self.items[index as usize].dont_fragment);
+        for group in self.order.chunk_by(|one, next| way(*one) == way(*next)) {
+            let (via, dont_fragment) = way(group[0]);
+            total += match (socket(via), via) {
+                (Some(socket), Via::Relay(place)) if dont_fragment => {
+                    let send = || self.post.send(socket, datagrams, group);
+                    let sent = unfragmented(socket, place.family(), send);
+                    sent.unwrap_or_else(|_| Sent::refused(group.len()))
+                }
+                (Some(socket), _) => self.post.send(socket, datagrams, group),
+                (None, _) => Sent::refused(group.len()),
             };
         }
         self.items.clear();

@@ -94,7 +94,7 @@ const fn padded(length: usize) -> usize {
 }
 
 /// The first control message: level, type, value, and what follows it.
-fn split(octets: &[u8]) -> Option<(i32, i32, &[u8], &[u8])> {
+pub(crate) fn split(octets: &[u8]) -> Option<(i32, i32, &[u8], &[u8])> {
     let end = usize::from_ne_bytes(*octets.first_chunk()?);
     let level = i32::from_ne_bytes(*octets.get(WORD..)?.first_chunk()?);
     let kind = i32::from_ne_bytes(*octets.get(WORD + 4..)?.first_chunk()?);

@@ -7,8 +7,8 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
 use ferryman_flow::{
-    binding, write_header, Family, FiveTuple, Framing, FromClient, FromPeer, Reason, Slot, Table,
-    TransactionIds, Transport, HEADROOM, TAILROOM,
+    binding, write_header, write_icmp, Family, FiveTuple, Framing, FromClient, FromPeer, Reason,
+    Slot, Table, TransactionIds, Transport, HEADROOM, ICMP_LENGTH, TAILROOM,
 };
 
 use crate::batch_out::{BatchOut, Route, Via};
@@ -16,6 +16,7 @@ use crate::connections::Connections;
 use crate::counters::Counter;
 use crate::datapath::Shared;
 use crate::dtls::Dtls;
+use crate::error_queue::Trouble;
 use crate::listener::Listener;
 use crate::queue::Event;
 use crate::relay::{Client, Relay, RelayPlace};
@@ -75,6 +76,34 @@ impl Forwarder {
         }
     }
 
+    /// An ICMP error about a datagram that left through a relay socket of `slot`.
+    pub(crate) fn take_from_network(&mut self, slot: Slot, trouble: Trouble) {
+        self.shared.counters.add(Counter::IcmpErrors, 1);
+        let Trouble { peer, icmp } = trouble;
+        if let Err(reason) = self.table.from_network(slot, peer, icmp, self.now) {
+            return self.shared.counters.drop_for(reason);
+        }
+        let mut message = [0; ICMP_LENGTH];
+        let length = write_icmp(peer, icmp, self.transaction_ids.draw(), &mut message);
+        let message = &message[..length];
+        let relay = self.relays.get(slot.index()).and_then(Option::as_ref);
+        let Some(client) = relay.map(|relay| relay.client) else {
+            return;
+        };
+        let parts = [message, &[], &[]];
+        let sent = match client {
+            Client::Datagrams(route) => {
+                self.out.push_copy(route, message);
+                true
+            }
+            Client::Stream(number) => self.connections.relay(number, parts),
+            Client::Association(number) => self.dtls.send(number, parts, &mut self.out),
+        };
+        if !sent {
+            self.shared.counters.add(Counter::Backlog, 1);
+        }
+    }
+
     /// One message from a client.
     pub(crate) fn take_message(
         &mut self,
@@ -90,6 +119,7 @@ impl Forwarder {
                 slot,
                 peer,
                 payload,
+                dont_fragment,
             } => {
                 let via = Via::Relay(RelayPlace::new(slot, Family::of(peer.ip())));
                 let route = Route {
@@ -97,7 +127,7 @@ impl Forwarder {
                     to: peer,
                     source: None,
                 };
-                self.out.push(route, packet.part(payload));
+                self.out.push(route, packet.part(payload), dont_fragment);
             }
             FromClient::HandOver {
                 to,

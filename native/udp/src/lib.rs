@@ -18,6 +18,7 @@ mod control;
 mod counters;
 mod datapath;
 mod dtls;
+mod error_queue;
 mod fixed;
 mod forwarder;
 mod inbox;

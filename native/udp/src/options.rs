@@ -1,9 +1,11 @@
-//! What is set on a socket when it is made. Nothing is ever set per packet.
+//! What is set on a socket when it is made. Nothing is set per packet, but where DONT-FRAGMENT asks
+//! for it.
 
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
+use ferryman_flow::Family;
 use rustix::net::sockopt;
 use socket2::{Domain, Protocol, Socket, Type};
 
@@ -21,8 +23,8 @@ pub(crate) fn datagram_socket(address: SocketAddr, buffer: usize) -> io::Result<
     )?;
     only_own_family(&socket, address)?;
     widen(&socket, buffer);
-    // No client asks for DF (DONT-FRAGMENT is not understood), and a forged ICMP message must not
-    // shrink anyone's packets.
+    // DF is for those who ask for it (`unfragmented`), and a forged ICMP message must not shrink
+    // anyone's packets.
     if address.is_ipv4() {
         sockopt::set_ip_mtu_discover(&socket, sockopt::Ipv4PathMtuDiscovery::DONT)?;
     } else {
@@ -31,6 +33,44 @@ pub(crate) fn datagram_socket(address: SocketAddr, buffer: usize) -> io::Result<
     // Older kernels know no trains; then each datagram comes alone.
     let _ = set(&socket, libc::SOL_UDP, libc::UDP_GRO, 1);
     Ok(socket)
+}
+
+/// An unbound datagram socket for relaying, with an error queue.
+pub(crate) fn relay_socket(address: SocketAddr) -> io::Result<Socket> {
+    let socket = datagram_socket(address, RELAY_BUFFER)?;
+    if address.is_ipv4() {
+        set(&socket, libc::IPPROTO_IP, libc::IP_RECVERR, 1)?;
+    } else {
+        set(&socket, libc::IPPROTO_IPV6, libc::IPV6_RECVERR, 1)?;
+    }
+    may_fragment(&socket, Family::of(address.ip()))?;
+    Ok(socket)
+}
+
+/// As relay sockets are almost always. With `DONT`, an IPv4 socket would never hear that a packet
+/// was too big, with `OMIT` an IPv6 socket; the other value lets both be taken apart as well.
+fn may_fragment(socket: impl AsFd, family: Family) -> io::Result<()> {
+    match family {
+        Family::V4 => sockopt::set_ip_mtu_discover(socket, sockopt::Ipv4PathMtuDiscovery::OMIT)?,
+        Family::V6 => sockopt::set_ipv6_mtu_discover(socket, sockopt::Ipv6PathMtuDiscovery::DONT)?,
+    }
+    Ok(())
+}
+
+/// Sends with DF (IPv6: without taking apart) whatever `send` sends: the client probes the path,
+/// not the kernel. An error when that cannot be had; then nothing was sent.
+pub(crate) fn unfragmented<T>(
+    socket: BorrowedFd<'_>,
+    family: Family,
+    send: impl FnOnce() -> T,
+) -> io::Result<T> {
+    match family {
+        Family::V4 => sockopt::set_ip_mtu_discover(socket, sockopt::Ipv4PathMtuDiscovery::PROBE)?,
+        Family::V6 => sockopt::set_ipv6_mtu_discover(socket, sockopt::Ipv6PathMtuDiscovery::PROBE)?,
+    }
+    let sent = send();
+    may_fragment(socket, family)?;
+    Ok(sent)
 }
 
 /// An unbound stream socket for the family of `address`.
@@ -97,5 +137,41 @@ fn set(socket: &Socket, level: i32, option: i32, value: libc::c_int) -> io::Resu
         Ok(())
     } else {
         Err(io::Error::last_os_error())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn discovery(socket: &Socket, family: Family) -> (bool, bool) {
+        match family {
+            Family::V4 => {
+                let found = sockopt::ip_mtu_discover(socket).expect("an option");
+                (
+                    found == sockopt::Ipv4PathMtuDiscovery::OMIT,
+                    found == sockopt::Ipv4PathMtuDiscovery::PROBE,
+                )
+            }
+            Family::V6 => {
+                let found = sockopt::ipv6_mtu_discover(socket).expect("an option");
+                (
+                    found == sockopt::Ipv6PathMtuDiscovery::DONT,
+                    found == sockopt::Ipv6PathMtuDiscovery::PROBE,
+                )
+            }
+        }
+    }
+
+    #[test]
+    fn what_must_stay_whole_is_sent_so_and_nothing_else() {
+        for (ip, family) in [("127.0.0.1:0", Family::V4), ("[::1]:0", Family::V6)] {
+            let address: SocketAddr = ip.parse().expect("an address");
+            let socket = relay_socket(address).expect("a socket");
+            assert_eq!(discovery(&socket, family), (true, false));
+            let during = unfragmented(socket.as_fd(), family, || discovery(&socket, family));
+            assert_eq!(during.expect("an option"), (false, true));
+            assert_eq!(discovery(&socket, family), (true, false));
+        }
     }
 }

@@ -47,6 +47,9 @@ const TRAIN_COUNT: usize = 64;
 const SEGMENT_LIMIT_V4: usize = 1472;
 const SEGMENT_LIMIT_V6: usize = 1452;
 
+/// How often a message is tried in the face of errors that speak of others.
+const TRIES: usize = 8;
+
 /// What is needed to send, kept from flush to flush.
 pub(crate) struct Post {
     outlet: Outlet,
@@ -92,6 +95,7 @@ impl Post {
         mut messages: &[Message],
     ) -> Sent {
         let mut total = Sent::default();
+        let mut tries = 0;
         while let Some(first) = messages.first() {
             let taken = match self.outlet.send(socket, messages, parts) {
                 Ok(count) => {
@@ -104,11 +108,16 @@ impl Post {
                     total.no_room += order.len() as u64;
                     return total;
                 }
+                Err(error) if may_be_old(&error, tries) => {
+                    tries += 1;
+                    continue;
+                }
                 Err(error) => {
                     total += self.refused(&error, socket, datagrams, &order[..first.count]);
                     (1, first.count)
                 }
             };
+            tries = 0;
             messages = &messages[taken.0..];
             order = &order[taken.1..];
         }
@@ -132,6 +141,16 @@ impl Post {
         let sent = self.send(socket, datagrams, order);
         self.trains = ever_again;
         sent
+    }
+}
+
+/// A socket with an error queue answers a call also with what became of an earlier datagram; taken
+/// once, it is gone, and this one may pass. "Refused" is never said of the datagram at hand, but its
+/// fellows may bring that again and again.
+fn may_be_old(error: &io::Error, tries: usize) -> bool {
+    match error.raw_os_error() {
+        Some(libc::ECONNREFUSED) => tries < TRIES,
+        _ => tries == 0,
     }
 }
 

@@ -10,7 +10,7 @@ use ferryman_flow::{Family, Slot};
 use socket2::Socket;
 
 use crate::batch_out::Route;
-use crate::options::{datagram_socket, RELAY_BUFFER};
+use crate::options::relay_socket;
 
 /// Relay sockets that are bound and not yet anyone's.
 #[derive(Default)]
@@ -24,7 +24,7 @@ impl Parked {
         if address.port() == 0 {
             return Err(io::ErrorKind::InvalidInput.into());
         }
-        let socket = datagram_socket(address, RELAY_BUFFER)?;
+        let socket = relay_socket(address)?;
         socket.bind(&address.into())?;
         self.lock().insert(key(address), socket);
         Ok(())

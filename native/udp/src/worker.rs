@@ -18,6 +18,7 @@ use crate::connections::{Connections, Limits};
 use crate::counters::Counter;
 use crate::datapath::{Settings, Shared};
 use crate::dtls::Dtls;
+use crate::error_queue;
 use crate::forwarder::Forwarder;
 use crate::notices::Notices;
 use crate::options::kernel_cuts_trains;
@@ -30,6 +31,9 @@ use crate::streams::HANDSHAKES;
 
 /// With fewer slots left, what has arrived is sent before more is received.
 const FEW_SLOTS: usize = 16;
+
+/// How many errors of one socket are read in a turn.
+const ERRORS: usize = 32;
 
 /// One worker.
 pub(crate) struct Worker {
@@ -137,7 +141,12 @@ impl Worker {
         match ready.token {
             Token::Inbox => {}
             Token::Listener(place) => self.receive_from_clients(place as usize),
-            Token::Relay(place) => self.receive_from_peers(place),
+            Token::Relay(place) => {
+                if ready.broken {
+                    self.receive_errors(place);
+                }
+                self.receive_from_peers(place);
+            }
             Token::Acceptor(place) => self.accept(place as usize),
             Token::Connection(number) => self.serve_connection(number, ready),
         }
@@ -196,7 +205,10 @@ impl Worker {
         let Some(socket) = relay.socket(place.family()) else {
             return;
         };
-        let (received, allocation) = (self.slots.receive(socket), relay.slot);
+        // An error that waited at the socket is taken by the first call.
+        let received = self.slots.receive(socket);
+        let received = received.or_else(|_| self.slots.receive(socket));
+        let allocation = relay.slot;
         for slot in self.note_errors(received) {
             match self.slots.arrival(slot) {
                 Some(arrival) => self
@@ -204,6 +216,25 @@ impl Worker {
                     .take_from_peers(&self.slots, allocation, arrival),
                 None => self.forwarder.shared.counters.add(Counter::Unanswerable, 1),
             }
+        }
+    }
+
+    /// What became of datagrams that left through a relay socket. What is left for the next turn
+    /// keeps the socket ready.
+    fn receive_errors(&mut self, place: RelayPlace) {
+        let relays = &self.forwarder.relays;
+        let Some(relay) = relays.get(place.slot()).and_then(Option::as_ref) else {
+            return;
+        };
+        let (slot, Some(socket)) = (relay.slot, relay.socket(place.family())) else {
+            return;
+        };
+        let troubles = std::iter::from_fn(|| error_queue::next(socket));
+        let mut troubles: Vec<_> = troubles.take(ERRORS).flatten().collect();
+        // The kernel says it once for each try (see `post`), and names no port.
+        troubles.dedup_by(|next, one| next == one && one.peer.port() == 0);
+        for trouble in troubles {
+            self.forwarder.take_from_network(slot, trouble);
         }
     }
 

@@ -129,7 +129,7 @@ class Table:
     """The flow table alone: the same commands, no sockets, verdicts to look at.
 
     Verdicts: ("answer", bytes, from IP, from port, to IP, to port), ("ask",),
-    ("peer", allocation, IP, port, payload),
+    ("peer", allocation, IP, port, payload, dont_fragment),
     ("client", allocation, bytes as they would leave), ("drop", reason).
     """
 
@@ -152,3 +152,17 @@ class Table:
         now: int,
     ) -> tuple[Any, ...]:
         """The verdict on a packet from a peer."""
+
+    def from_network(
+        self,
+        bound_ip: bytes,
+        bound_port: int,
+        peer_ip: bytes,
+        peer_port: int,
+        kind: int,
+        code: int,
+        mtu: int,
+        now: int,
+    ) -> tuple[Any, ...]:
+        """The verdict on an ICMP error about a packet to a peer: type, code, and the MTU of the
+        next hop (what it says of that where it tells none is passed over)."""

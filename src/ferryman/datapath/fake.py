@@ -16,6 +16,7 @@ from ferryman.datapath.door import Command, RawFiveTuple
 from ferryman.datapath.fake_binding import BindingAnswers
 from ferryman.datapath.fake_reader import Unusable, header_untrusted, send_indication_untrusted
 from ferryman.engine.five_tuple import Transport
+from ferryman.engine.settings import SECOND
 from ferryman.wire.address import Address, Family
 from ferryman.wire.channel_data import decode_channel_data_untrusted, encode_channel_data
 from ferryman.wire.errors import Malformed
@@ -27,18 +28,22 @@ from ferryman.wire.registry import (
     Method,
 )
 from ferryman.wire.values import (
+    encode_icmp,
     encode_xor_address,
 )
 
 Verdict: TypeAlias = tuple[Any, ...]
 """("answer", bytes, from ip, from port, to ip, to port), ("ask",),
-("peer", allocation, ip, port, payload),
+("peer", allocation, ip, port, payload, dont_fragment),
 ("client", allocation, bytes as they would leave) or ("drop", reason)."""
 
 RawUsage: TypeAlias = tuple[int, int, int, int, int]
 """Packets and bytes sent, packets and bytes received, packets dropped."""
 
 _Key = TypeVar("_Key")
+_TOLD: Final = {Family.IPV4: (3, 11), Family.IPV6: (1, 2, 3)}
+"""ICMP types that a client is told of (RFC 8656 §11.5), at most so many in a second."""
+_ERRORS_A_SECOND: Final = 10
 _LEAST_BURST: Final = 65_536
 _BILLIONTHS: Final = 1_000_000_000
 
@@ -114,6 +119,15 @@ class _Allocation:
     to_client: _Bucket
     channels: dict[int, _Channel] = field(default_factory=dict)
     usage: _Usage = field(default_factory=_Usage)
+    errors_since: int = 0
+    errors: int = 0
+
+    def count_error(self, now: int) -> None:
+        if now >= self.errors_since + SECOND:
+            self.errors_since, self.errors = now, 0
+        if self.errors == _ERRORS_A_SECOND:
+            raise _Drop("too_many_errors")
+        self.errors += 1
 
     def is_live(self, now: int) -> bool:
         return any(relayed.expires_at > now for relayed in self.relayed.values())
@@ -156,7 +170,7 @@ class _Allocation:
         number = self.number_of(peer, now)
         try:
             if number is None:
-                return _data_indication(peer, payload)
+                return _data_indication(peer, Attribute.DATA, payload)
             in_stream = Transport(self.five_tuple[0]).is_stream
             return encode_channel_data(number, payload, padded=in_stream)
         except ValueError:  # longer than 16 bits can tell
@@ -290,6 +304,34 @@ class FakeTable:
         _count_received(allocation, payload)
         return ("client", allocation.number, framed)
 
+    def from_network(
+        self,
+        bound_ip: bytes,
+        bound_port: int,
+        peer_ip: bytes,
+        peer_port: int,
+        kind: int,
+        code: int,
+        mtu: int,
+        now: int,
+    ) -> Verdict:
+        """What is to be done with an ICMP error about a packet to a peer (RFC 8656 §11.5)."""
+        allocation = self._by_bound.get(Address(bound_ip, bound_port))
+        peer = Address(peer_ip, peer_port)
+        if allocation is None:
+            return ("drop", "no_allocation")
+        try:
+            if kind not in _TOLD[peer.family]:
+                raise _Drop("unexpected")
+            if not allocation.toward(peer, "no_permission", now).permits(peer.ip, now):
+                raise _Drop("no_permission")
+            allocation.count_error(now)
+        except _Drop as reason:
+            return ("drop", str(reason))
+        tells_mtu = (kind, code) == (3, 4) if peer.family is Family.IPV4 else kind == 2
+        value = encode_icmp(kind, code, mtu if tells_mtu else 0)
+        return ("client", allocation.number, _data_indication(peer, Attribute.ICMP, value))
+
     def _stun(self, five_tuple: RawFiveTuple, packet: bytes, now: int) -> Verdict:
         message_class, method = header_untrusted(packet)
         if message_class is MessageClass.REQUEST:
@@ -311,14 +353,15 @@ class FakeTable:
     def _send(self, five_tuple: RawFiveTuple, packet: bytes, now: int) -> Verdict:
         """RFC 8656 §11.2."""
         sender = self._live(five_tuple, now)
-        peer, payload = send_indication_untrusted(packet)
+        peer, payload, wanted = send_indication_untrusted(packet)
         relayed = sender.toward(peer, "wrong_family", now)
         if peer.port == 0:
             raise _Drop("port_zero")
         if not relayed.permits(peer.ip, now):
             raise _Drop("no_permission")
         relayed_only = relayed.permissions[peer.ip].relayed_only
-        return self._toward(sender, peer, relayed_only, payload, now)
+        whole = wanted and _heeds_dont_fragment(five_tuple, peer)
+        return self._toward(sender, peer, relayed_only, payload, now, dont_fragment=whole)
 
     def _channel_data(self, five_tuple: RawFiveTuple, packet: bytes, now: int) -> Verdict:
         """RFC 8656 §12.6: the channel is enough, no permission is asked for."""
@@ -340,7 +383,14 @@ class FakeTable:
         return allocation
 
     def _toward(
-        self, sender: _Allocation, peer: Address, relayed_only: bool, payload: bytes, now: int
+        self,
+        sender: _Allocation,
+        peer: Address,
+        relayed_only: bool,
+        payload: bytes,
+        now: int,
+        *,
+        dont_fragment: bool = False,
     ) -> Verdict:
         """To the live allocation whose relayed address that is, or out of the relay socket."""
         target = self._by_relayed.get(peer)
@@ -357,9 +407,15 @@ class FakeTable:
             _count_received(target, payload)
             verdict = ("client", target.number, framed)
         else:
-            verdict = ("peer", sender.number, peer.ip, peer.port, payload)
+            verdict = ("peer", sender.number, peer.ip, peer.port, payload, dont_fragment)
         _count_sent(sender, payload)
         return verdict
+
+
+def _heeds_dont_fragment(client: RawFiveTuple, peer: Address) -> bool:
+    """RFC 8656 §13 to §15: between datagrams for IPv4 on both sides alone, from a stream always."""
+    over_ipv4 = Family.of(client[1]) is Family.IPV4 and peer.family is Family.IPV4
+    return Transport(client[0]).is_stream or over_ipv4
 
 
 def _without(
@@ -401,11 +457,11 @@ def _count_received(allocation: _Allocation, payload: bytes) -> None:
     allocation.usage.received_bytes += len(payload)
 
 
-def _data_indication(peer: Address, payload: bytes) -> bytes:
-    """RFC 8656 §11.3; ValueError for a payload that no message can hold."""
+def _data_indication(peer: Address, attribute: int, value: bytes) -> bytes:
+    """RFC 8656 §11.3, §11.5; ValueError for a value that no message can hold."""
     transaction_id = token_bytes(12)
     attributes = [
         (Attribute.XOR_PEER_ADDRESS, encode_xor_address(peer, transaction_id)),
-        (Attribute.DATA, payload),
+        (attribute, value),
     ]
     return encode(MessageClass.INDICATION, Method.DATA, transaction_id, attributes)

@@ -45,8 +45,9 @@ def header_untrusted(packet: bytes) -> tuple[MessageClass, int]:
     return header.message_class, header.method
 
 
-def send_indication_untrusted(packet: bytes) -> tuple[Address, bytes]:
-    """Peer and payload: the first of each counts (RFC 8656 §11.2)."""
+def send_indication_untrusted(packet: bytes) -> tuple[Address, bytes, bool]:
+    """Peer and payload, the first of each counts, and whether DONT-FRAGMENT is there
+    (RFC 8656 §11.2)."""
     found: dict[int, bytes] = {}
     for number, value in _counting_untrusted(packet):
         if number < _COMPREHENSION_OPTIONAL and number not in UNDERSTOOD[Method.SEND]:
@@ -58,7 +59,7 @@ def send_indication_untrusted(packet: bytes) -> tuple[Address, bytes]:
         peer = decode_xor_address_untrusted(found[Attribute.XOR_PEER_ADDRESS], packet[8:20])
     except Malformed:
         raise Unusable("malformed") from None
-    return peer, found[Attribute.DATA]
+    return peer, found[Attribute.DATA], Attribute.DONT_FRAGMENT in found
 
 
 def _counting_untrusted(packet: bytes) -> Iterator[tuple[int, bytes]]:

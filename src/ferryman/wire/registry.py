@@ -179,6 +179,7 @@ _KNOWN: Final = frozenset(
         Attribute.REQUESTED_ADDRESS_FAMILY,
         Attribute.EVEN_PORT,
         Attribute.REQUESTED_TRANSPORT,
+        Attribute.DONT_FRAGMENT,
         Attribute.XOR_MAPPED_ADDRESS,
         Attribute.RESERVATION_TOKEN,
         Attribute.PRIORITY,

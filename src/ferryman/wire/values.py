@@ -16,6 +16,7 @@ from ferryman.wire.registry import MAGIC_COOKIE, MAX_REASON
 
 _ADDRESS: Final = Struct(">xBH")
 _UINT32: Final = Struct(">I")
+_ICMP: Final = Struct(">xxHI")
 _CHANNEL: Final = Struct(">Hxx")
 _ERROR: Final = Struct(">xxBB")
 _ALGORITHM: Final = Struct(">HH")
@@ -85,6 +86,17 @@ def decode_address_error_untrusted(value: bytes) -> tuple[int, int, str]:
     """Family (whichever it is), code and reason (RFC 8656 §18.12)."""
     code, reason = decode_error_untrusted(value)
     return value[0], code, reason
+
+
+def encode_icmp(kind: int, code: int, data: int = 0) -> bytes:
+    """ICMP (RFC 8656 §18.13): a type of 7 bits, a code of 9, and 4 octets of error data."""
+    return _ICMP.pack((kind << 9 | code) & 0xFFFF, data)
+
+
+def decode_icmp_untrusted(value: bytes) -> tuple[int, int, int]:
+    """Type, code and error data; the reserved half is passed over (RFC 8656 §18.13)."""
+    both, data = _ICMP.unpack(_exactly(_ICMP.size, value))
+    return both >> 9, both & 0x1FF, data
 
 
 def encode_uint32(number: int) -> bytes:

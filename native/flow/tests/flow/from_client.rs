@@ -255,7 +255,8 @@ fn an_ipv6_peer_is_reached_from_an_ipv6_relayed_address() {
         FromClient::ToPeer {
             slot: world.carol,
             peer,
-            payload: 48..49
+            payload: 48..49,
+            dont_fragment: false,
         }
     );
 }

@@ -5,12 +5,14 @@
 mod answers;
 mod bandwidth;
 mod discovery;
+mod dont_fragment;
 mod dual;
 mod from_client;
 mod from_peer;
 mod garbage;
 mod hand_over;
 mod headers;
+mod icmp;
 mod lifetimes;
 mod send_indications;
 mod slots;

@@ -65,9 +65,11 @@ fn check(row: &Value, verdict: &FromClient, packet: &[u8]) {
             FromClient::ToPeer {
                 peer,
                 payload: range,
+                dont_fragment,
                 ..
             },
         ) => {
+            assert_eq!(*dont_fragment, row.get("dont_fragment").is_some());
             assert_eq!(peer.ip().to_string(), row["peer"]["ip"].as_str().unwrap());
             assert_eq!(peer.port(), number(&row["peer"]["port"]));
             assert_eq!(packet[range.clone()], payload());

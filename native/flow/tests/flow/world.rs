@@ -119,6 +119,7 @@ impl World {
             slot: self.alice,
             peer: address(peer),
             payload,
+            dont_fragment: false,
         }
     }
 }
