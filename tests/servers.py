@@ -129,6 +129,7 @@ def start_server(
         lines += [f"listening-ip={address}", f"relay-ip={address}"]
     if runs_coturn():
         lines += _coturn_files(folder)
+        lines += [] if _value_of("cert", configuration) else ["no-tls"]
     file = folder / "turnserver.conf"
     file.write_text("\n".join([*lines, *configuration, ""]))
     command = command or ([program("turnserver")] if runs_coturn() else [_ferryman(), "serve"])
@@ -239,7 +240,7 @@ def _value_of(key: str, configuration: Sequence[str]) -> str | None:
 
 def _coturn_files(folder: Path) -> list[str]:
     files = [f"pidfile={folder}/turnserver.pid", f"userdb={folder}/turndb", "log-file=stdout"]
-    return [*files, "no-tls", "no-dtls", "no-cli", "no-rfc5780", "verbose"]
+    return [*files, "no-dtls", "no-cli", "no-rfc5780", "verbose"]
 
 
 def _coturn_with_greeting(folder: Path) -> tuple[RunningServer, Any]:

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from tests.certificates import make_pair
 from tests.interop.accounts import ANYONE, STATIC, TIME_LIMITED
-from tests.servers import RunningServer, runs_coturn, start_server
+from tests.servers import RunningServer, free_port, runs_coturn, start_server
 
 PortFor = Callable[[str], int]
 
@@ -18,13 +19,15 @@ def port_for(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PortFor]:
 
     Ferryman takes static and time-limited accounts at once; coturn's needs a server for each.
     """
+    pair = make_pair(tmp_path_factory.mktemp("pair"))
+    anyone = [*ANYONE, *pair.lines, f"tls-listening-port={free_port()}"]
     if not runs_coturn():
-        with _start([*ANYONE, *TIME_LIMITED, *STATIC], tmp_path_factory, "both") as server:
+        with _start([*anyone, *TIME_LIMITED, *STATIC], tmp_path_factory, "both") as server:
             yield lambda account: server.port
         return
     with (
-        _start([*ANYONE, *TIME_LIMITED], tmp_path_factory, "time-limited") as time_limited,
-        _start([*ANYONE, *STATIC], tmp_path_factory, "static") as static,
+        _start([*anyone, *TIME_LIMITED], tmp_path_factory, "time-limited") as time_limited,
+        _start([*anyone, *STATIC], tmp_path_factory, "static") as static,
     ):
         yield lambda account: (static if account == "static" else time_limited).port
 

@@ -52,6 +52,7 @@ class Run:
         return ["-v", "-p", str(port), *who, *where, *pace, *self.flags.split(), self.server]
 
 
+# The server keeps so many reservations of a user (EVEN-PORT): two of them share these runs.
 RUNS: Final = [
     Run("client to client over UDP by channels", "-y", 4),
     Run("client to client over UDP by padded channels", "-y -D", 4),
@@ -65,6 +66,16 @@ RUNS: Final = [
     Run("client to client over TCP without RTCP", "-y -t -c", 2),
     Run("client to client over UDP with extra requests", "-y -G", 4),
     Run("client to client over TCP with extra requests", "-y -t -G", 4),
+    Run("client to client over TLS by channels", "-y -t -S", 4, account="static"),
+    Run("client to client over TLS by Send indications", "-y -t -S -s", 4, account="static"),
+    Run("client to client over TLS without RTCP", "-y -t -S -c", 2, account="static"),
+    Run("client to client over TLS with extra requests", "-y -t -S -G", 4, account="static"),
+    Run("ten clients over TLS", "-y -t -S -m 10", 12, account="static"),
+    Run("large messages over TLS", "-y -t -S -c", 2, octets=1201, account="static"),
+    Run("peer over TLS by channels", "-t -S", 2, peer=V4, account="static"),
+    Run("peer over TLS by Send indications", "-t -S -s", 2, peer=V4, account="static"),
+    Run("IPv6 relay for an IPv6 client over TLS", "-y -x -t -S", 4, server=V6, account="static"),
+    Run("static user over TLS", "-y -t -S", 4, account="static"),
     Run("ten clients over UDP", "-y -m 10", 12),
     Run("ten clients over TCP", "-y -t -m 10", 12),
     Run("ten clients over UDP by Send indications without RTCP", "-y -s -c -m 10", 10),
@@ -92,9 +103,10 @@ RUNS: Final = [
     Run("second of two secrets", "-y -c", 2, account="the next secret"),
 ]
 
-# `-R` spoils one octet or more in every tenth message. These two have no report: they hang when
+# `-R` spoils one octet or more in every tenth message. These have no report: they hang when
 # their own request was the spoilt one.
-NOISE: Final = [Run("noise over UDP", "-y -R -G", 4), Run("noise over TCP", "-y -R -G -t", 4)]
+NOISE: Final = [Run("noise over UDP", "-y -R -G", 4), Run("noise over TCP", "-y -R -G -t", 4),
+         Run("noise over TLS", "-y -R -G -t -S", 4, account="static")]  # fmt: skip
 
 
 Clients = dict[str, RunningClient]

@@ -8,6 +8,7 @@ use std::mem;
 use std::ops::Range;
 use std::sync::Arc;
 
+use ferryman_flow::stream;
 use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
 use rustls::unbuffered::{
     ConnectionState, EncodeError, EncodeTlsData, EncryptError, InsufficientSizeError,
@@ -21,10 +22,10 @@ use crate::connection;
 pub(crate) const RECORD: usize = 16_384 + 2_048 + 5;
 /// How much of a handshake may lie here unfinished: a hello and a short chain of certificates.
 const UNFINISHED: usize = 2 * RECORD;
-/// How many octets are encrypted at once: four records.
-const BATCH: usize = 4 * 16_384;
-/// What records and the alerts before them add to a batch; when it is more, `encrypt` says so.
-const OVERHEAD: usize = 256;
+/// With so many octets of records in hand nothing more is encrypted: they leave in one piece.
+const BATCH: usize = 64 << 10;
+/// What a record adds to a message; when it is more, `encrypt` says so.
+const OVERHEAD: usize = 64;
 
 /// One connection's TLS.
 pub(crate) struct Tls {
@@ -158,13 +159,23 @@ impl Tls {
 
     /// Encrypts the beginning of `octets` into `records` and returns how much of them that was.
     /// WouldBlock before the handshake is over.
+    ///
+    /// Each message has a record of its own: there are clients that take what they read at once
+    /// for one message, as coturn's own does.
     pub(crate) fn seal(&mut self, octets: &[u8], spare: &mut Vec<Vec<u8>>) -> io::Result<usize> {
-        let batch = &octets[..octets.len().min(BATCH)];
         if self.records.capacity() == 0 {
             self.records = spare.pop().unwrap_or_default();
         }
-        self.write(|traffic, records| encrypt(traffic, batch, records))?;
-        Ok(batch.len())
+        let mut taken = 0;
+        self.write(|traffic, records| {
+            while taken < octets.len() && records.len() < BATCH {
+                let message = message(&octets[taken..]);
+                encrypt(traffic, message, records)?;
+                taken += message.len();
+            }
+            Ok(())
+        })?;
+        Ok(taken)
     }
 
     /// Says that nothing more comes, unless the handshake is not over.
@@ -230,14 +241,22 @@ fn encode(
     written.map(drop).map_err(io::Error::other)
 }
 
-/// Appends the records of a batch.
+/// The message that some octets begin with; where they begin with none, as many of them as come.
+fn message(octets: &[u8]) -> &[u8] {
+    match stream::next(octets, octets.len()) {
+        stream::Frame::Complete { consumed, .. } => &octets[..consumed],
+        _ => &octets[..octets.len().min(BATCH)],
+    }
+}
+
+/// Appends the record of a message, or as many as it takes.
 fn encrypt(
     traffic: &mut WriteTraffic<'_, ServerConnectionData>,
-    batch: &[u8],
+    message: &[u8],
     records: &mut Vec<u8>,
 ) -> io::Result<()> {
-    grow(records, batch.len() + OVERHEAD, |room| {
-        traffic.encrypt(batch, room)
+    grow(records, message.len() + OVERHEAD, |room| {
+        traffic.encrypt(message, room)
     })
 }
 
