@@ -145,7 +145,7 @@ def start_with_embedded_defaults(folder: Path) -> tuple[RunningServer, Any]:
     ports = [f"--listening-port={port}", f"--tls-listening-port={port + 1}"]
     flags = [*ports, f"--state-dir={folder / 'state'}", "--greeting"]
     server = _start([_ferryman(), "serve", *flags], port, folder, None)
-    return server, _greeting(server)
+    return server, greeting_of(server)
 
 
 def answers(port: int, *, address: str = "127.0.0.1") -> bool:
@@ -188,7 +188,8 @@ def _wait_until_it_answers(server: RunningServer) -> None:
     pytest.fail(f"no answer to a Binding request in {STARTS_WITHIN} s:\n{server.log}")
 
 
-def _greeting(server: RunningServer) -> Any:
+def greeting_of(server: RunningServer) -> Any:
+    """The JSON that a server prints which was started with --greeting."""
     deadline = time.monotonic() + STARTS_WITHIN
     while time.monotonic() < deadline:
         for document in _json_documents(server.output_path.read_text()):

@@ -11,7 +11,9 @@ import contextlib
 import functools
 import hashlib
 import http.server
+import os
 import random
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +22,15 @@ from typing import Any, Final
 import pytest
 from playwright.sync_api import Page, sync_playwright
 
-from tests.servers import program, start_with_embedded_defaults
+from tests.certificates import Pair, make_pair
+from tests.interop.nss import home_that_trusts
+from tests.servers import (
+    free_port,
+    greeting_of,
+    program,
+    start_server,
+    start_with_embedded_defaults,
+)
 
 pytestmark = pytest.mark.interop
 
@@ -72,13 +82,21 @@ def web_server() -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def page() -> Iterator[Page]:
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Pair:
+    """Whom the browser trusts to sign certificates."""
+    return make_pair(tmp_path_factory.mktemp("authority"), name="authority.test", authority=True)
+
+
+@pytest.fixture(scope="module")
+def page(authority: Pair, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    home = home_that_trusts(authority.certificate, tmp_path_factory.mktemp("home"))
     with web_server() as url, sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=program("chromium"),
             headless=True,
             args=CHROMIUM_FLAGS,
             timeout=1_000 * STARTS_WITHIN,
+            env={**os.environ, "HOME": str(home)},
         )
         with contextlib.closing(browser):
             page = browser.new_page()
@@ -94,8 +112,20 @@ def greeting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Greeting]:
         yield document
 
 
+@pytest.fixture(scope="module")
+def tls_greeting(authority: Pair, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Greeting]:
+    """The same of a server whose certificate the browser's authority has signed."""
+    folder = tmp_path_factory.mktemp("tls")
+    issuer = (authority.private, authority.issued)
+    pair = make_pair(folder, name="localhost", issuer=issuer)
+    lines = ["peer-policy=public", "static-auth-secret=north", f"tls-listening-port={free_port()}"]
+    command = [str(Path(sys.executable).with_name("ferryman")), "serve", "--greeting"]
+    with start_server([*lines, *pair.lines], folder, command=command) as server:
+        yield greeting_of(server)
+
+
 def over(transport: str, greeting: Greeting) -> Greeting:
-    """The same greeting, with no other URLs than the `turn:` ones for this transport."""
+    """The same greeting, with no other URLs than those of TURN over this transport."""
     return {
         "iceServers": [
             server | {"urls": [url for url in server["urls"] if _is_turn_over(transport, url)]}
@@ -106,6 +136,8 @@ def over(transport: str, greeting: Greeting) -> Greeting:
 
 
 def _is_turn_over(transport: str, url: str) -> bool:
+    if transport == "tls":
+        return url.startswith("turns:")
     return url.startswith("turn:") and url.endswith(f"?transport={transport}")
 
 
@@ -113,11 +145,21 @@ def _is_turn_over(transport: str, url: str) -> bool:
 def test_a_mebibyte_arrives_whole_on_both_sides(
     transport: str, page: Page, greeting: Greeting
 ) -> None:
-    sides = page.evaluate("servers => call(servers)", over(transport, greeting))
+    check_call(page, over(transport, greeting), transport)
+
+
+def test_a_mebibyte_arrives_whole_on_both_sides_over_tls(
+    page: Page, tls_greeting: Greeting
+) -> None:
+    check_call(page, over("tls", tls_greeting), "tls")
+
+
+def check_call(page: Page, servers: Greeting, protocol: str) -> None:
+    sides = page.evaluate("servers => call(servers)", servers)
     expected = {
         "local": "relay",
         "remote": "relay",
-        "relayProtocol": transport,
+        "relayProtocol": protocol,
         "sha256": hashlib.sha256(CONTENT).hexdigest(),
     }
     assert sides == [expected, expected]
