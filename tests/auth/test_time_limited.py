@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ferryman.auth.long_term import long_term_key
-from ferryman.auth.sources import Keys, SharedSecrets, StaticKeys, StaticUsers
+from ferryman.auth.sources import KEYS_REMEMBERED, Keys, SharedSecrets, StaticKeys, StaticUsers
 from ferryman.auth.time_limited import TimeLimitedName, password_for, read_username
 from ferryman.engine.credential import Claim, Credential, NoCredential
 
@@ -94,6 +94,17 @@ def test_an_unknown_name_has_no_credential() -> None:
 def test_without_secrets_a_time_stamp_is_a_name_like_any_other() -> None:
     only_users = Keys((StaticUsers({}, "r"),))
     assert isinstance(only_users.resolve(Claim("1900000000:b"), unix_time=NOW), NoCredential)
+
+
+def test_names_of_strangers_push_out_one_another_and_no_more() -> None:
+    secrets = SharedSecrets(["secret"], "r")
+    for number in range(2 * KEYS_REMEMBERED):
+        secrets.credential(Claim(f"1900000000:{number}"), unix_time=NOW)
+    assert secrets._keys.cache_info().currsize == KEYS_REMEMBERED
+    mine = "1900000000:0"
+    again = secrets.credential(Claim(mine), unix_time=NOW)
+    assert isinstance(again, Credential)
+    assert again.keys == (long_term_key(mine, "r", password_for(mine, "secret")),)
 
 
 def test_nothing_that_holds_a_secret_shows_it() -> None:
