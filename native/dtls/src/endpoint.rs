@@ -18,20 +18,40 @@ const NO_TICKET: u64 = 1 << 14;
 const SERVER_PREFERENCE: u64 = 1 << 22;
 const NO_RENEGOTIATION: u64 = 1 << 30;
 
-/// Forward secrecy and AEAD only, unless the operator says otherwise (RFC 9325 §4.2).
-const CIPHERS: &str = "ECDHE+AESGCM:ECDHE+CHACHA20:!aNULL";
+/// A certificate is asked for, and who has none is refused.
+const VERIFY: c_int = 0x01 | 0x02;
+const SET_GROUPS_LIST: c_int = 92;
+
+/// The suites that are spoken, by IANA's number: forward secrecy and AEAD only (RFC 9325 §4.2).
+const SUITES: [(u16, &str); 6] = [
+    (0xC02C, "ECDHE-ECDSA-AES256-GCM-SHA384"),
+    (0xC030, "ECDHE-RSA-AES256-GCM-SHA384"),
+    (0xC02B, "ECDHE-ECDSA-AES128-GCM-SHA256"),
+    (0xC02F, "ECDHE-RSA-AES128-GCM-SHA256"),
+    (0xCCA9, "ECDHE-ECDSA-CHACHA20-POLY1305"),
+    (0xCCA8, "ECDHE-RSA-CHACHA20-POLY1305"),
+];
+/// The groups that keys are exchanged in, by IANA's number.
+const GROUPS: [(u16, &str); 3] = [(0x001D, "X25519"), (0x0017, "P-256"), (0x0018, "P-384")];
 
 /// The protocols of RFC 7443.
 const PROTOCOLS: [&[u8]; 2] = [b"stun.turn", b"stun.nat-discovery"];
 
-/// Certificate and key of the server, and its ciphers.
+/// How a server proves who it is, and what is agreed to beside it.
+#[derive(Clone, Copy, Default)]
 pub struct Credentials<'a> {
     /// DER certificates, the server's own first.
     pub chain: &'a [Vec<u8>],
     /// PKCS#8 DER, not encrypted.
     pub key: &'a [u8],
-    /// A list in OpenSSL's words; `None` for ours.
-    pub ciphers: Option<&'a str>,
+    /// IANA's numbers of the cipher suites that may be used; none: all there are. Those of TLS 1.3
+    /// are passed over.
+    pub cipher_suites: &'a [u16],
+    /// IANA's numbers of the groups that keys may be exchanged in; none: all there are.
+    pub groups: &'a [u16],
+    /// DER certificates: a client must have a certificate that one of these has signed. None: it
+    /// needs no certificate.
+    pub client_roots: &'a [Vec<u8>],
 }
 
 /// What all associations of one server (or, in tests, one client) share.
@@ -59,15 +79,17 @@ impl Drop for Context {
 }
 
 impl Endpoint {
-    /// A server's: DTLS 1.2 and up, no session tickets, no renegotiation, no client certificates.
+    /// A server's: DTLS 1.2 and up, no session tickets, no renegotiation.
     pub fn server(credentials: &Credentials<'_>) -> Result<Self, Trouble> {
         let library = Library::get()?;
         // SAFETY: a plain call.
         let endpoint = Self::new(library, unsafe { (library.DTLS_server_method)() })?;
         let context = &endpoint.context;
-        context.set_ciphers(credentials.ciphers.unwrap_or(CIPHERS))?;
+        context.set_suites(credentials.cipher_suites)?;
+        context.set_groups(credentials.groups)?;
         context.use_chain(credentials.chain)?;
         context.use_key(credentials.key)?;
+        context.ask_clients(credentials.client_roots)?;
         // SAFETY: the context is alive; the callbacks are of the types that OpenSSL calls.
         unsafe {
             (library.SSL_CTX_set_alpn_select_cb)(context.pointer, select, ptr::null_mut());
@@ -116,12 +138,41 @@ impl Context {
         Err(Trouble(format!("{what}: {}", self.library.reason())))
     }
 
-    fn set_ciphers(&self, list: &str) -> Result<(), Trouble> {
-        let text =
-            CString::new(list).map_err(|_| Trouble("cipher list with a zero byte".into()))?;
+    fn set_suites(&self, wanted: &[u16]) -> Result<(), Trouble> {
+        let list = names(&SUITES, wanted).ok_or(Trouble("no cipher of DTLS 1.2 is left".into()))?;
         // SAFETY: the text ends with a zero and is copied.
-        let set = unsafe { (self.library.SSL_CTX_set_cipher_list)(self.pointer, text.as_ptr()) };
-        self.check(set == 1, "no DTLS cipher in the list")
+        let set = unsafe { (self.library.SSL_CTX_set_cipher_list)(self.pointer, list.as_ptr()) };
+        self.check(set == 1, "no cipher of DTLS 1.2 is left")
+    }
+
+    fn set_groups(&self, wanted: &[u16]) -> Result<(), Trouble> {
+        let list = names(&GROUPS, wanted).ok_or(Trouble("no group of DTLS 1.2 is left".into()))?;
+        let set = self.control(SET_GROUPS_LIST, 0, list.as_ptr().cast_mut().cast());
+        self.check(set, "no group of DTLS 1.2 is left")
+    }
+
+    /// Clients have to show a certificate, if there is anyone who could have signed it.
+    fn ask_clients(&self, roots: &[Vec<u8>]) -> Result<(), Trouble> {
+        for der in roots {
+            let root = self.parse(self.library.d2i_X509, der);
+            self.check(!root.is_null(), "certificate of CA-file cannot be read")?;
+            // SAFETY: both are alive; store and list take references of their own, and ours is
+            // given back once.
+            let added = unsafe {
+                let store = (self.library.SSL_CTX_get_cert_store)(self.pointer);
+                let added = (self.library.X509_STORE_add_cert)(store, root);
+                let named = (self.library.SSL_CTX_add_client_CA)(self.pointer, root);
+                (self.library.X509_free)(root);
+                added == 1 && named == 1
+            };
+            self.check(added, "certificate of CA-file cannot be used")?;
+        }
+        if !roots.is_empty() {
+            let verify = self.library.SSL_CTX_set_verify;
+            // SAFETY: the context is alive; without a callback OpenSSL's own judgement holds.
+            unsafe { verify(self.pointer, VERIFY, ptr::null_mut()) };
+        }
+        Ok(())
     }
 
     fn use_chain(&self, chain: &[Vec<u8>]) -> Result<(), Trouble> {
@@ -165,6 +216,15 @@ impl Context {
         // SAFETY: `der` is readable for the length given, and OpenSSL moves a cursor of ours.
         unsafe { read(ptr::null_mut(), &raw mut cursor, der.len() as c_long) }
     }
+}
+
+/// OpenSSL's names of those that are wanted (none: all), joined; `None` when nothing is left.
+fn names(table: &[(u16, &str)], wanted: &[u16]) -> Option<CString> {
+    let is_wanted = |number| wanted.is_empty() || wanted.contains(number);
+    let left = table.iter().filter(|(number, _)| is_wanted(number));
+    let names: Vec<_> = left.map(|(_, name)| *name).collect();
+    let text = names.join(":");
+    CString::new(text).ok().filter(|text| !text.is_empty())
 }
 
 /// ALPN (RFC 7443): the first protocol of the client's that is ours; a client that offers only

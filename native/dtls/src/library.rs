@@ -74,6 +74,10 @@ library! {
     SSL_CTX_use_certificate: fn(Opaque, Opaque) -> c_int;
     SSL_CTX_use_PrivateKey: fn(Opaque, Opaque) -> c_int;
     SSL_CTX_check_private_key: fn(Opaque) -> c_int;
+    SSL_CTX_get_cert_store: fn(Opaque) -> Opaque;
+    SSL_CTX_add_client_CA: fn(Opaque, Opaque) -> c_int;
+    SSL_CTX_set_verify: fn(Opaque, c_int, Opaque);
+    X509_STORE_add_cert: fn(Opaque, Opaque) -> c_int;
     SSL_CTX_set_alpn_select_cb: fn(Opaque, SelectProtocol, Opaque);
     SSL_CTX_set_cookie_generate_cb: fn(Opaque, GenerateCookie);
     SSL_CTX_set_cookie_verify_cb: fn(Opaque, VerifyCookie);

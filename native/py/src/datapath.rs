@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use ferryman_udp::{Certificate, Command, Datapath as Native, Event, Settings};
+use ferryman_udp::{Certificate, Command, Credentials, Datapath as Native, Event, Settings};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple};
@@ -84,6 +84,27 @@ impl Datapath {
         self.native
             .use_certificate(&certificate)
             .map_err(|error| PyValueError::new_err(error.to_string()))
+    }
+
+    #[pyo3(signature = (chain, key, *, cipher_suites, groups, client_roots))]
+    fn serve_dtls(
+        &self,
+        chain: Vec<Vec<u8>>,
+        key: Vec<u8>,
+        cipher_suites: Vec<u16>,
+        groups: Vec<u16>,
+        client_roots: Vec<Vec<u8>>,
+    ) -> PyResult<()> {
+        let credentials = Credentials {
+            chain: &chain,
+            key: &key,
+            cipher_suites: &cipher_suites,
+            groups: &groups,
+            client_roots: &client_roots,
+        };
+        self.native
+            .serve_dtls(&credentials)
+            .map_err(|trouble| PyValueError::new_err(trouble.to_string()))
     }
 
     fn bind_relay(&self, ip: &[u8], port: u16) -> PyResult<()> {

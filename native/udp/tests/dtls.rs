@@ -31,7 +31,7 @@ fn serve(rig: &Rig, (certificate, key): (&[u8], &[u8])) {
     let credentials = Credentials {
         chain: &[certificate.to_vec()],
         key,
-        ciphers: None,
+        ..Credentials::default()
     };
     rig.datapath.serve_dtls(&credentials).unwrap();
 }

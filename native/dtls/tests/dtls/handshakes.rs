@@ -122,30 +122,95 @@ fn an_established_association_has_none() {
 
 #[test]
 fn what_cannot_be_used_is_named() {
-    let (certificate, _) = RSA;
-    let chain = [certificate.to_vec()];
-    type Row<'a> = (&'a [Vec<u8>], &'a [u8], Option<&'a str>, &'a str);
-    let rows: [Row<'_>; 5] = [
-        (&[], RSA.1, None, "no certificate"),
+    let (chain, nothing) = ([RSA.0.to_vec()], [b"nothing".to_vec()]);
+    let good = Credentials {
+        chain: &chain,
+        key: RSA.1,
+        ..Credentials::default()
+    };
+    let rows = [
+        (Credentials { chain: &[], ..good }, "no certificate"),
         (
-            &[b"nothing".to_vec()],
-            RSA.1,
-            None,
+            Credentials {
+                chain: &nothing,
+                ..good
+            },
             "certificate cannot be read",
         ),
-        (&chain, b"nothing", None, "private key cannot be read"),
-        (&chain, ECDSA.1, None, "private key does not belong"),
-        (&chain, RSA.1, Some("NONSENSE"), "no DTLS cipher"),
+        (
+            Credentials {
+                key: b"nothing",
+                ..good
+            },
+            "private key cannot be read",
+        ),
+        (
+            Credentials {
+                key: ECDSA.1,
+                ..good
+            },
+            "private key does not belong",
+        ),
+        (
+            Credentials {
+                cipher_suites: &[0x1301],
+                ..good
+            },
+            "no cipher of DTLS 1.2",
+        ),
+        (
+            Credentials {
+                groups: &[0x0100],
+                ..good
+            },
+            "no group of DTLS 1.2",
+        ),
+        (
+            Credentials {
+                client_roots: &nothing,
+                ..good
+            },
+            "certificate of CA-file cannot",
+        ),
     ];
-    for (chain, key, ciphers, line) in rows {
-        let credentials = Credentials {
-            chain,
-            key,
-            ciphers,
-        };
+    for (credentials, line) in rows {
         let trouble = Endpoint::server(&credentials).err().expect(line);
         assert!(trouble.0.starts_with(line), "{trouble}");
     }
+}
+
+#[test]
+fn the_one_suite_and_group_that_are_left_are_spoken() {
+    let (client, server, _) = established(&server_with(&[0xC030], &[0x0018]), b"");
+    assert!(client.is_established() && server.is_established());
+    // An ECDSA suite is none for a server with an RSA key.
+    let (client, server, _) = established(&server_with(&[0xC02C], &[]), b"");
+    assert!(!client.is_established() && !server.is_established());
+}
+
+fn server_with(cipher_suites: &[u16], groups: &[u16]) -> Endpoint {
+    let chain = [RSA.0.to_vec()];
+    let credentials = Credentials {
+        chain: &chain,
+        key: RSA.1,
+        cipher_suites,
+        groups,
+        ..Credentials::default()
+    };
+    Endpoint::server(&credentials).expect("good credentials")
+}
+
+#[test]
+fn a_client_without_the_certificate_that_is_asked_for_is_refused() {
+    let chain = [RSA.0.to_vec()];
+    let credentials = Credentials {
+        chain: &chain,
+        key: RSA.1,
+        client_roots: &chain,
+        ..Credentials::default()
+    };
+    let endpoint = Endpoint::server(&credentials).expect("good credentials");
+    assert!(!established(&endpoint, b"").1.is_established());
 }
 
 #[test]

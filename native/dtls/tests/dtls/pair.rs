@@ -16,7 +16,7 @@ pub(crate) fn server((certificate, key): (&[u8], &[u8])) -> Endpoint {
     let credentials = Credentials {
         chain: &[certificate.to_vec(), certificate.to_vec()],
         key,
-        ciphers: None,
+        ..Credentials::default()
     };
     Endpoint::server(&credentials).expect("good credentials")
 }
