@@ -11,7 +11,9 @@ use ferryman_flow::FiveTuple;
 
 use crate::batch_out::Route;
 use crate::clock::SECOND;
+use crate::connections::{Full, Limits};
 use crate::pending::Pending;
+use crate::sources::{Source, Sources};
 
 /// How many handshakes may go on at once, and how many of one source.
 const HANDSHAKES: usize = 1024;
@@ -81,21 +83,22 @@ pub(crate) struct Associations {
     open: HashMap<u64, Associate>,
     by_client: HashMap<FiveTuple, u64>,
     handshakes: Pending,
-    /// The handshakes of each source, oldest first.
-    by_source: BTreeSet<(IpAddr, u64, u64)>,
     pending: Pending,
+    sources: Sources,
+    limits: Limits,
     timers: BTreeSet<(u64, u64)>,
 }
 
 impl Associations {
     /// `pending_limit` and `timeout` (ns) are for those without an allocation.
-    pub(crate) fn new(pending_limit: usize, timeout: u64) -> Self {
+    pub(crate) fn new(pending_limit: usize, limits: Limits, timeout: u64) -> Self {
         Self {
             open: HashMap::new(),
             by_client: HashMap::new(),
             handshakes: Pending::new(HANDSHAKES, HANDSHAKE_TIMEOUT),
-            by_source: BTreeSet::new(),
             pending: Pending::new(pending_limit, timeout),
+            sources: Sources::default(),
+            limits,
             timers: BTreeSet::new(),
         }
     }
@@ -123,9 +126,11 @@ impl Associations {
     pub(crate) fn insert(&mut self, associate: Associate) {
         let number = associate.five_tuple.socket;
         if let Stage::Handshake { since } = associate.stage {
-            self.handshakes.insert(since, number);
-            self.by_source.insert((source(&associate), since, number));
+            let client = associate.five_tuple.client.ip();
+            self.handshakes.insert(client, since, number);
         }
+        self.sources
+            .add(Source::of(associate.five_tuple.client.ip()));
         self.by_client.insert(associate.datagrams, number);
         self.open.insert(number, associate);
     }
@@ -137,17 +142,16 @@ impl Associations {
             self.timers.remove(&(at, number));
         }
         self.leave(&associate);
+        self.sources
+            .remove(Source::of(associate.five_tuple.client.ip()));
         Some(associate)
     }
 
     fn leave(&mut self, associate: &Associate) {
-        let number = associate.five_tuple.socket;
+        let FiveTuple { client, socket, .. } = associate.five_tuple;
         match associate.stage {
-            Stage::Handshake { since } => {
-                self.handshakes.remove(since, number);
-                self.by_source.remove(&(source(associate), since, number));
-            }
-            Stage::Pending { since } => self.pending.remove(since, number),
+            Stage::Handshake { since } => self.handshakes.remove(client.ip(), since, socket),
+            Stage::Pending { since } => self.pending.remove(client.ip(), since, socket),
             Stage::Owner => {}
         }
     }
@@ -159,7 +163,8 @@ impl Associations {
         self.leave(&associate);
         associate.stage = stage;
         if let Stage::Pending { since } = stage {
-            self.pending.insert(since, number);
+            let client = associate.five_tuple.client.ip();
+            self.pending.insert(client, since, number);
         }
         self.open.insert(number, associate);
     }
@@ -207,14 +212,15 @@ impl Associations {
         handshake.or_else(|| self.pending.overdue(now))
     }
 
-    /// The oldest handshake of a source that may not begin another one.
-    pub(crate) fn crowded(&self, client: IpAddr) -> Option<u64> {
-        let source = network(client);
-        let mut handshakes = self
-            .by_source
-            .range((source, 0, 0)..=(source, u64::MAX, u64::MAX));
-        let oldest = handshakes.next()?;
-        (handshakes.count() + 1 >= HANDSHAKES_OF_SOURCE).then_some(oldest.2)
+    /// The oldest handshake of a source that has too many of them.
+    pub(crate) fn crowded_out(&self, client: IpAddr) -> Option<u64> {
+        self.handshakes.crowded_out(client, HANDSHAKES_OF_SOURCE)
+    }
+
+    /// Why there is no room for one more from this address.
+    pub(crate) fn full(&self, client: IpAddr) -> Option<Full> {
+        let of_source = self.sources.open(Source::of(client));
+        self.limits.full(of_source, self.open.len())
     }
 
     /// An association whose last flight is to be sent again.
@@ -228,18 +234,6 @@ impl Associations {
         let timer = self.timers.first().map(|(at, _)| *at);
         let deadlines = [timer, self.handshakes.deadline(), self.pending.deadline()];
         deadlines.into_iter().flatten().min()
-    }
-}
-
-fn source(associate: &Associate) -> IpAddr {
-    network(associate.five_tuple.client.ip())
-}
-
-/// What one owner can have many of: the IPv6 addresses of a network of 64 bits.
-fn network(ip: IpAddr) -> IpAddr {
-    match ip {
-        IpAddr::V4(_) => ip,
-        IpAddr::V6(ip) => IpAddr::V6((u128::from(ip) >> 64 << 64).into()),
     }
 }
 

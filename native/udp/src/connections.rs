@@ -30,6 +30,17 @@ pub(crate) struct Limits {
     pub(crate) in_all: usize,
 }
 
+impl Limits {
+    /// Why there is no room for one more, where so many are open of its source and in all.
+    pub(crate) fn full(self, of_source: usize, in_all: usize) -> Option<Full> {
+        if self.in_all > 0 && in_all >= self.in_all {
+            return Some(Full::All);
+        }
+        let crowded = self.of_source > 0 && of_source >= self.of_source;
+        crowded.then_some(Full::Source)
+    }
+}
+
 /// Why a connection is not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Full {
@@ -64,12 +75,8 @@ impl Connections {
 
     /// Why there is no room for one more from this address.
     pub(crate) fn full(&self, client: IpAddr) -> Option<Full> {
-        let Limits { of_source, in_all } = self.limits;
-        if in_all > 0 && self.open.len() >= in_all {
-            return Some(Full::All);
-        }
-        let crowded = of_source > 0 && self.sources.open(Source::of(client)) >= of_source;
-        crowded.then_some(Full::Source)
+        let of_source = self.sources.open(Source::of(client));
+        self.limits.full(of_source, self.open.len())
     }
 
     /// A new connection; it is pending.

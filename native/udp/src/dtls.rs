@@ -8,6 +8,7 @@ use ferryman_flow::FiveTuple;
 
 use crate::associations::{Associate, Associations, Stage};
 use crate::batch_out::{BatchOut, Route};
+use crate::connections::Limits;
 use crate::counters::Counter;
 use crate::forwarder::Taken;
 use crate::queue::Event;
@@ -29,10 +30,10 @@ pub(crate) struct Dtls {
 }
 
 impl Dtls {
-    pub(crate) fn new(pending_limit: usize, timeout: u64) -> Self {
+    pub(crate) fn new(pending_limit: usize, limits: Limits, timeout: u64) -> Self {
         Self {
             endpoint: None,
-            associations: Associations::new(pending_limit, timeout),
+            associations: Associations::new(pending_limit, limits, timeout),
             beginnings: 0,
             scratch: Vec::new(),
         }
@@ -124,6 +125,10 @@ impl Worker {
         let Some(Client::Datagrams(route)) = self.forwarder.client(datagrams) else {
             return;
         };
+        let client = datagrams.client.ip();
+        if let (None, Some(full)) = (before, self.forwarder.dtls.associations.full(client)) {
+            return self.turn_away(client, full);
+        }
         let hello = self.slots.octets(packet);
         let Some(association) = self.forwarder.dtls.accept(hello) else {
             return self.unassociated();
@@ -141,13 +146,13 @@ impl Worker {
         route: Route,
         cookie: [u8; 32],
     ) {
-        let associations = &self.forwarder.dtls.associations;
-        if let Some(oldest) = associations.crowded(datagrams.client.ip()) {
-            self.end_association(oldest);
-        }
         let (number, now) = (self.forwarder.shared.number(), self.forwarder.now);
         let associate = Associate::new(association, number, *datagrams, route, cookie, now);
         self.forwarder.dtls.associations.insert(associate);
+        let associations = &self.forwarder.dtls.associations;
+        if let Some(oldest) = associations.crowded_out(datagrams.client.ip()) {
+            self.end_association(oldest);
+        }
         self.close_overdue_associations();
         self.read_association(number);
     }

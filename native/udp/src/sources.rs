@@ -91,6 +91,12 @@ impl Sources {
         self.crowds.extend(tally.crowd(source));
     }
 
+    /// The connection that has waited longest from a source.
+    pub(crate) fn first_waiting(&self, source: Source) -> Option<u64> {
+        let (_, number) = self.tallies.get(&source)?.waiting.first()?;
+        Some(*number)
+    }
+
     /// The connection that has waited longest from the source with the most that wait.
     pub(crate) fn first_of_the_largest_crowd(&self) -> Option<u64> {
         let (_, Reverse((_, number)), _) = self.crowds.last()?;

@@ -77,7 +77,7 @@ impl Worker {
     }
 
     /// There is no room: the connection is closed, counted, and told of once in a while.
-    fn turn_away(&mut self, client: IpAddr, full: Full) {
+    pub(crate) fn turn_away(&mut self, client: IpAddr, full: Full) {
         let counters = &self.forwarder.shared.counters;
         counters.add(Counter::ConnectionsRefused, 1);
         let what = match full {

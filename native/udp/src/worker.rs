@@ -62,7 +62,7 @@ impl Worker {
             listeners: Vec::new(),
             relays: Vec::new(),
             connections: Connections::new(settings.pending_connections, limits, timeout),
-            dtls: Dtls::new(settings.pending_connections, timeout),
+            dtls: Dtls::new(settings.pending_connections, limits, timeout),
             shared,
             out: BatchOut::new(Post::new(kernel_cuts_trains())),
             transaction_ids: TransactionIds::new(),

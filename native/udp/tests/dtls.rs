@@ -469,6 +469,22 @@ fn one_source_has_so_many_handshakes_and_its_oldest_goes() {
 }
 
 #[test]
+fn a_source_has_so_many_associations_and_may_begin_its_own_anew() {
+    let rig = served(Settings {
+        source_connections: 1,
+        ..Settings::default()
+    });
+    let first = Dtls::connect(rig.udp);
+    let mut second = Dtls::at(rig.udp);
+    let hello = second.second_hello();
+    second.socket.send(&hello).unwrap();
+    until(|| rig.counter("connections_refused") == 1);
+    let mut anew = Dtls::on(first.socket.try_clone().unwrap());
+    anew.shake_hands();
+    until(|| rig.counter("associations") == 1);
+}
+
+#[test]
 fn ipv6_clients_are_served_on_all_addresses() {
     let rig = Rig::with(Settings::default(), "::", "::1");
     serve(&rig, ECDSA);

@@ -93,6 +93,19 @@ class Datapath:
         that a client then has to have. ValueError when this cannot be spoken, or the key is not
         the certificate's; then all stays as it was."""
 
+    def serve_dtls(
+        self,
+        chain: Sequence[bytes],
+        key: bytes,
+        *,
+        cipher_suites: Sequence[int],
+        groups: Sequence[int],
+        client_roots: Sequence[bytes],
+    ) -> None:
+        """Speaks DTLS beside UDP on every UDP listener, told apart by the first byte (RFC 7983), and
+        shows this certificate to all who come from now on; the rest as in `use_certificate`.
+        ValueError also when the machine has no OpenSSL 3."""
+
     def offer_discovery(self, addresses: _RawDiscovery) -> None:
         """Offers NAT behaviour discovery on listeners that are bound to these four addresses, and
         on them alone; replaces what was offered for the same family. May be called at any time.
