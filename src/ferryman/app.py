@@ -24,7 +24,7 @@ from ferryman.config import Configuration, Severity, state_certificate, state_se
 from ferryman.config.certificates import Certificate, CertificateError, read_certificate
 from ferryman.config.names import Resolve, resolve_name
 from ferryman.config.state_file import StateFileError
-from ferryman.config.values import ThirdPartyKeys, Tls
+from ferryman.config.values import Dtls, ThirdPartyKeys, Tls
 from ferryman.datapath import _native
 from ferryman.engine import settings as engine_settings
 from ferryman.engine.five_tuple import Transport
@@ -196,16 +196,18 @@ def _use_certificate(
     """Read the files and hand them down. Raises CertificateError; then all stays as it was."""
     certificate = read_certificate(tls)
     try:
-        datapath.use_certificate(
-            certificate.chain,
-            certificate.key.get_secret_value(),
-            cipher_suites=tls.cipher_suites,
-            groups=tls.groups,
-            tls12=tls.tls12,
-            client_roots=certificate.client_roots,
-        )
+        if tls.stream:
+            datapath.use_certificate(
+                certificate.chain,
+                certificate.key.get_secret_value(),
+                cipher_suites=tls.cipher_suites,
+                groups=tls.groups,
+                tls12=tls.tls12,
+                client_roots=certificate.client_roots,
+            )
     except ValueError as error:
         raise CertificateError("cert", f"{tls.certificate}: {error}") from None
+    _serve_dtls(datapath, tls, certificate, log)
     log.info(
         "certificate in use",
         file=str(tls.certificate),
@@ -213,6 +215,26 @@ def _use_certificate(
         expires=f"{certificate.expires:%Y-%m-%d}",
     )
     return certificate
+
+
+def _serve_dtls(
+    datapath: _native.Datapath, tls: Tls, certificate: Certificate, log: FilteringBoundLogger
+) -> None:
+    """Raises CertificateError where the operator asked for it and it is not to be had."""
+    if tls.dtls is Dtls.OFF:
+        return
+    try:
+        datapath.serve_dtls(
+            certificate.chain,
+            certificate.key.get_secret_value(),
+            cipher_suites=tls.cipher_suites,
+            groups=tls.groups,
+            client_roots=certificate.client_roots,
+        )
+    except ValueError as error:
+        if tls.dtls is Dtls.ASKED:
+            raise CertificateError("dtls", f"DTLS cannot be spoken: {error}") from None
+        log.warning("DTLS is not spoken", reason=str(error))
 
 
 def _renew_certificate(
@@ -386,13 +408,21 @@ def _server_settings(configuration: Configuration) -> server_settings.Settings:
 def _tls_listeners(
     configuration: Configuration, ips: tuple[bytes, ...]
 ) -> tuple[server_settings.Listener, ...]:
-    """The port of TLS itself. TCP's own port takes TLS as well, and needs no second listener."""
-    tls, plain = configuration.tls, configuration.tcp
-    if tls is None or tls.port == 0 or (plain and tls.port == configuration.listening_port):
+    """The port of TLS and DTLS itself. The listening port takes both as well, so that where they
+    are the same there is no second listener."""
+    tls = configuration.tls
+    if tls is None or tls.port == 0:
         return ()
-    return tuple(
-        server_settings.Listener(Transport.TLS, Address(ip, tls.port), plain) for ip in ips
-    )
+    is_second = tls.port != configuration.listening_port
+    places = [Address(ip, tls.port) for ip in ips]
+    listeners = []
+    if tls.stream and (is_second or not configuration.tcp):
+        listeners += [
+            server_settings.Listener(Transport.TLS, place, configuration.tcp) for place in places
+        ]
+    if tls.dtls is not Dtls.OFF and is_second:
+        listeners += [server_settings.Listener(Transport.DTLS, place) for place in places]
+    return tuple(listeners)
 
 
 def _every_address() -> tuple[bytes, ...]:

@@ -74,7 +74,7 @@ HONOURED: list[tuple[str, str | None, str, object, object]] = [
 CREDENTIAL_KEYS = {"user", "static-auth-secret", "use-auth-secret", "lt-cred-mech", "no-auth"}
 # Their own tests are in test_tls.py and test_ciphers.py.
 TLS_KEYS = {"tls-listening-port", "cert", "pkey", "pkey-pwd", "cipher-list", "CA-file",
-            "ec-curve-name", "no-tlsv1_2", "no-tls"}  # fmt: skip
+            "ec-curve-name", "no-tlsv1_2", "no-tls", "dtls", "no-dtls"}  # fmt: skip
 # Their own tests are in test_third_party.py.
 THIRD_PARTY_KEYS = {"oauth", "oauth-key", "server-name", "userdb", "db"}
 # Its own tests are in test_discovery.py.

@@ -1,11 +1,13 @@
-"""Whether and how TLS is spoken, from the keys that say so.
+"""Whether and how TLS and DTLS are spoken, from the keys that say so.
 
 TLS is never off by accident. Whoever names a certificate, a key or a port for TLS gets TLS, or a
-line that says why the server does not start.
+line that says why the server does not start. DTLS goes with TLS, unless `no-dtls` is given; `dtls`
+asks for it, also beside `no-tls`.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,10 +16,10 @@ from pydantic import SecretStr
 from ferryman.config import state_certificate
 from ferryman.config.certificates import CertificateError, read_certificate
 from ferryman.config.chosen import Chosen
-from ferryman.config.ciphers import spoken
+from ferryman.config.ciphers import TLS12, spoken
 from ferryman.config.file_reader import find_file
 from ferryman.config.notices import Findings
-from ferryman.config.values import Tls
+from ferryman.config.values import Dtls, Tls
 
 _DEFAULT_NAMES = {"cert": "turn_server_cert.pem", "pkey": "turn_server_pkey.pem"}
 """What coturn looks for when the key is not given."""
@@ -47,7 +49,8 @@ def _names_files(chosen: Chosen) -> bool:
 
 def choose_tls(chosen: Chosen, findings: Findings, state: Path, *, has_file: bool) -> Tls | None:
     """None when TLS is not spoken, and when there is a problem with it."""
-    if not is_wanted(chosen, has_file=has_file):
+    stream, dtls = is_wanted(chosen, has_file=has_file), _dtls(chosen, findings, has_file=has_file)
+    if not stream and dtls is Dtls.OFF:
         if not chosen.one("no-tls", bool):
             findings.note("cert", "not given: clients are served without TLS")
         return None
@@ -68,18 +71,52 @@ def choose_tls(chosen: Chosen, findings: Findings, state: Path, *, has_file: boo
         groups=groups,
         tls12=not chosen.one("no-tlsv1_2", bool),
         is_own=is_own,
+        stream=stream,
+        dtls=dtls,
     )
+    tls = _without_dtls_12(tls, chosen, findings)
     if not is_own:
         _check(tls, chosen, findings)
     return tls
+
+
+def _dtls(chosen: Chosen, findings: Findings, *, has_file: bool) -> Dtls:
+    asked = chosen.maybe("dtls", bool)
+    for other in ("no-dtls", "no-udp"):
+        if chosen.one(other, bool):
+            if asked:
+                findings.warn(
+                    "dtls", f"together with {other} it is not spoken", chosen.where("dtls")
+                )
+            return Dtls.OFF
+    if asked is None:
+        return Dtls.WITH_TLS if is_wanted(chosen, has_file=has_file) else Dtls.OFF
+    return Dtls.ASKED if asked else Dtls.OFF
+
+
+def _without_dtls_12(tls: Tls, chosen: Chosen, findings: Findings) -> Tls:
+    """Without what DTLS 1.2 needs there is no DTLS: OpenSSL 3 speaks no other."""
+    suites = {suite.number for suite in TLS12}
+    lacking = None
+    if not tls.tls12:
+        lacking = "no-tlsv1_2"
+    elif tls.cipher_suites and suites.isdisjoint(tls.cipher_suites):
+        lacking = "cipher-list"
+    if lacking is None or tls.dtls is Dtls.OFF:
+        return tls
+    text = f"{lacking} leaves nothing of DTLS 1.2, and no other is spoken: DTLS is off"
+    findings.warn("dtls", text, chosen.where(lacking))
+    return replace(tls, dtls=Dtls.OFF)
 
 
 def _files(chosen: Chosen, findings: Findings) -> tuple[Path, Path] | None:
     certificate, key = (_file(name, chosen, findings) for name in ("cert", "pkey"))
     if certificate is None:
         if "cert" not in findings.doubtful:
-            name = next(one for one in ("pkey", "tls-listening-port") if chosen.is_given(one))
-            text = "no certificate: expected cert beside it, or no-tls"
+            keys = ("pkey", "tls-listening-port", "dtls")
+            name = next(one for one in keys if chosen.is_given(one))
+            without = "no-dtls" if name == "dtls" else "no-tls"
+            text = f"no certificate: expected cert beside it, or {without}"
             findings.problem(text, chosen.where(name), key=name)
         return None
     if "pkey" in findings.doubtful:

@@ -19,9 +19,8 @@ from ferryman.config.kinds import (
     seconds,
     whole,
 )
-from ferryman.config.option import ALREADY, Option, Section, ignored, not_built
+from ferryman.config.option import Option, Section, ignored, not_built
 
-_NO_DTLS = "no DTLS listener is opened; clients are served over plain UDP"
 _OLDER = "TLS 1.2 and 1.3 are spoken, and nothing older"
 _FINITE = "keys are exchanged over elliptic curves (ECDHE), which has no such parameters"
 _NO_DEVICE = "sockets are not bound to a device"
@@ -273,7 +272,7 @@ TLS_OPTIONS = (
         "tls-listening-port",
         PORT,
         _T,
-        "one more TCP port for TLS, which the listening port takes as well; 0: none",
+        "one more port for TLS and DTLS, which the listening port takes as well; 0: none",
         "5349",
     ),
     Option("cert", FILE, _T, "certificate chain (PEM), the server's own first"),
@@ -290,6 +289,6 @@ TLS_OPTIONS = (
     ignored("tlsv1", SWITCH, _T, "TLS 1.0 as well", _OLDER),
     ignored("tlsv1_1", SWITCH, _T, "TLS 1.1 as well", _OLDER),
     not_built("raw-public-keys", SWITCH, _T, "RFC 7250", "clients are shown a certificate"),
-    not_built("dtls", SWITCH, _T, "DTLS listeners", _NO_DTLS),
-    ignored("no-dtls", SWITCH, _T, "no DTLS listener", ALREADY),
+    Option("dtls", SWITCH, _T, "DTLS beside UDP; default: whenever TLS is spoken"),
+    Option("no-dtls", SWITCH, _T, "no DTLS", "no"),
 )

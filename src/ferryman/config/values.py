@@ -40,13 +40,24 @@ class StaticUser:
     key: SecretBytes | None
 
 
+class Dtls(StrEnum):
+    """Whether DTLS is spoken."""
+
+    OFF = "off"
+    WITH_TLS = "with TLS"
+    """Nobody spoke of it: it goes with TLS, where the machine can."""
+    ASKED = "asked"
+    """The operator asked for it: without it the server does not start."""
+
+
 @dataclass(frozen=True, slots=True)
 class Tls:
-    """How TLS is spoken; the files are read at the start, and again when they are renewed.
+    """How TLS and DTLS are spoken; the files are read at the start, and again when renewed.
 
     `port` 0: none beside the listening port. `client_roots`: who must have signed a client's
     certificate; None when it needs none. `cipher_suites`, `groups`: IANA's numbers; () for all.
-    `is_own`: the certificate is the server's own (`state_certificate`).
+    `is_own`: the certificate is the server's own (`state_certificate`). `stream`: whether TLS is
+    spoken over TCP at all.
     """
 
     port: int
@@ -58,6 +69,8 @@ class Tls:
     groups: tuple[int, ...]
     tls12: bool
     is_own: bool
+    stream: bool = True
+    dtls: Dtls = Dtls.WITH_TLS
 
 
 @dataclass(frozen=True, slots=True)

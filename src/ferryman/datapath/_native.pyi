@@ -102,8 +102,8 @@ class Datapath:
         groups: Sequence[int],
         client_roots: Sequence[bytes],
     ) -> None:
-        """Speaks DTLS beside UDP on every UDP listener, told apart by the first byte (RFC 7983), and
-        shows this certificate to all who come from now on; the rest as in `use_certificate`.
+        """Speaks DTLS beside UDP on every UDP listener, told apart by the first byte (RFC 7983),
+        and shows this certificate to all who come from now on; the rest as in `use_certificate`.
         ValueError also when the machine has no OpenSSL 3."""
 
     def offer_discovery(self, addresses: _RawDiscovery) -> None:

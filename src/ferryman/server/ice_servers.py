@@ -23,7 +23,8 @@ def ice_servers(
         (listener.transport.name.lower(), listener.address.port) for listener in listeners
     )
     authority = {port: str(Address(host, port)) for _, port in ports}
-    urls = [f"turn:{authority[port]}?transport={name}" for name, port in ports if name != "tls"]
+    plain = ("udp", "tcp")
+    urls = [f"turn:{authority[port]}?transport={name}" for name, port in ports if name in plain]
     if tls_name:
         urls += [f"turns:{tls_name}:{port}?transport=tcp" for name, port in ports if name == "tls"]
     turn: dict[str, Any] = {"urls": urls}
