@@ -30,6 +30,8 @@ pub(crate) struct Trouble {
     /// Where the datagram was sent to.
     pub(crate) peer: SocketAddr,
     pub(crate) icmp: Icmp,
+    /// It was this machine that did not take the datagram, and no other.
+    pub(crate) is_local: bool,
 }
 
 /// Takes the next entry of the queue: `None` when it is empty, `Some(None)` for one that is no
@@ -96,8 +98,11 @@ fn trouble_of((peer, value): (SocketAddr, &[u8])) -> Option<Trouble> {
         ORIGIN_LOCAL if errno == libc::EMSGSIZE as u32 => too_big(peer),
         _ => return None,
     };
-    let icmp = Icmp { kind, code, mtu };
-    Some(Trouble { peer, icmp })
+    Some(Trouble {
+        peer,
+        icmp: Icmp { kind, code, mtu },
+        is_local: origin == ORIGIN_LOCAL,
+    })
 }
 
 /// What a router would have said: "fragmentation needed and DF set", "packet too big".
@@ -142,6 +147,7 @@ mod tests {
             let expected = told.map(|(kind, code)| Trouble {
                 peer,
                 icmp: Icmp { kind, code, mtu },
+                is_local: value[4] == ORIGIN_LOCAL,
             });
             assert_eq!(trouble_of((peer, &value)), expected);
             assert_eq!(trouble_of((peer, &value[..11])), None);

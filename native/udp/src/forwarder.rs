@@ -79,7 +79,7 @@ impl Forwarder {
     /// An ICMP error about a datagram that left through a relay socket of `slot`.
     pub(crate) fn take_from_network(&mut self, slot: Slot, trouble: Trouble) {
         self.shared.counters.add(Counter::IcmpErrors, 1);
-        let Trouble { peer, icmp } = trouble;
+        let Trouble { peer, icmp, .. } = trouble;
         if let Err(reason) = self.table.from_network(slot, peer, icmp, self.now) {
             return self.shared.counters.drop_for(reason);
         }

@@ -231,8 +231,8 @@ impl Worker {
         };
         let troubles = std::iter::from_fn(|| error_queue::next(socket));
         let mut troubles: Vec<_> = troubles.take(ERRORS).flatten().collect();
-        // The kernel says it once for each try (see `post`), and names no port.
-        troubles.dedup_by(|next, one| next == one && one.peer.port() == 0);
+        // The kernel says it again at every try (see `post`).
+        troubles.dedup_by(|next, one| next == one && one.is_local);
         for trouble in troubles {
             self.forwarder.take_from_network(slot, trouble);
         }
