@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from tests.engine.desk import Desk
+from tests.tokens import NORTH, SERVER_NAME, seal_block
 
+from ferryman.auth.access_token import decode_access_token_untrusted
 from ferryman.config.load import load
 from ferryman.config.problems import ConfigurationError
 from ferryman.wire import values
@@ -100,6 +102,14 @@ def _attributes(octets: bytes) -> list[tuple[int, bytes]]:
     return found
 
 
+def access_token(octets: bytes) -> None:
+    """A token of a stranger's making, and whatever an authorization server may seal."""
+    for token in (octets, seal_block(NORTH.key, octets)):
+        with contextlib.suppress(Malformed):
+            opened = decode_access_token_untrusted(token, NORTH, SERVER_NAME)
+            assert len(octets) == 2 + len(opened.mac_key) + 12
+
+
 def configuration(octets: bytes) -> None:
     FILE.write_bytes(octets)
     with contextlib.suppress(ConfigurationError):
@@ -121,6 +131,7 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
         stream_frames,
         strangers_request,
         proved_request,
+        access_token,
         configuration,
     )
 }

@@ -126,7 +126,7 @@ async def _run(
     settings = await externals.find()
     listeners = open_listeners(datapath, settings.listeners, log)
     addresses = RelayAddresses(settings)
-    offer_discovery(datapath, settings, addresses)
+    offer_discovery(datapath, settings, addresses, log)
     state = _state(configuration, settings)
     ports = RelayPorts(
         addresses,
@@ -150,7 +150,7 @@ async def _run(
         """What relayed addresses are known by has changed; open allocations keep theirs."""
         addresses.use(settings)
         ports.readvertise()
-        offer_discovery(datapath, settings, addresses)
+        offer_discovery(datapath, settings, addresses, log)
         refresh_own_addresses()
 
     externals.use = use

@@ -3,9 +3,9 @@
 
 mod rig;
 
-use std::net::UdpSocket;
+use std::net::{SocketAddr, UdpSocket};
 
-use ferryman_flow::{Change, Family, Usage};
+use ferryman_flow::{Change, Discovery, Family, Usage};
 use ferryman_udp::{Command, Datapath, Event, Settings};
 use rig::*;
 
@@ -21,6 +21,57 @@ fn a_binding_request_is_answered_without_the_engine() {
     assert!(answers(&answer, &asked));
     assert_eq!(from, rig.udp);
     assert!(rig.datapath.drain(1).is_empty());
+}
+
+/// Two datapath listeners beside the rig's own, on a second IP and a second port.
+fn discovering(rig: &Rig) -> Discovery {
+    let ips = [LOCALHOST, "127.0.0.2"].map(|ip| ip.parse().unwrap());
+    let listen = |ip, port| rig.datapath.listen_udp(address(ip, port));
+    let second = std::iter::repeat_with(|| listen(LOCALHOST, 0).unwrap())
+        .take(100)
+        .find(|port| listen("127.0.0.2", *port).is_ok())
+        .expect("no port is free on both");
+    listen("127.0.0.2", rig.udp.port()).unwrap();
+    let ports = [rig.udp.port(), second];
+    Discovery {
+        bound: ips,
+        advertised: ips,
+        ports,
+    }
+}
+
+#[test]
+fn an_answer_leaves_from_the_address_that_was_asked_for() {
+    let rig = Rig::new();
+    let discovery = discovering(&rig);
+    rig.datapath.offer_discovery(discovery);
+    let client = udp_socket(LOCALHOST);
+    for (flags, ip, port) in [(0, 0, 0), (2, 0, 1), (4, 1, 0), (6, 1, 1)] {
+        let mut asked = request(BINDING);
+        asked[3] = 8;
+        asked.extend([0, 3, 0, 4, 0, 0, 0, flags]);
+        client.send_to(&asked, rig.udp).unwrap();
+        let (answer, from) = receive_from(&client);
+        assert!(answers(&answer, &asked));
+        let expected = SocketAddr::new(discovery.bound[ip], discovery.ports[port]);
+        assert_eq!(from, expected, "flags {flags}");
+    }
+}
+
+#[test]
+fn an_answer_goes_to_the_port_that_was_asked_for() {
+    let rig = Rig::new();
+    rig.datapath.offer_discovery(discovering(&rig));
+    let (client, other) = (udp_socket(LOCALHOST), udp_socket(LOCALHOST));
+    let mut asked = request(BINDING);
+    asked[3] = 8;
+    asked.extend([0, 0x27, 0, 4]);
+    asked.extend(local(&other).port().to_be_bytes());
+    asked.extend([0, 0]);
+    client.send_to(&asked, rig.udp).unwrap();
+    let (answer, from) = receive_from(&other);
+    assert!(answers(&answer, &asked));
+    assert_eq!(from, rig.udp);
 }
 
 #[test]

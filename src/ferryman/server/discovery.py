@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from structlog.typing import FilteringBoundLogger
+
 from ferryman.datapath.door import RawDiscovery
 from ferryman.server.relay_addresses import RelayAddresses
 from ferryman.server.settings import Settings
+from ferryman.wire.address import Address
 
 
 class Discovering(Protocol):
@@ -19,8 +22,17 @@ class Discovering(Protocol):
     def offer_discovery(self, addresses: RawDiscovery) -> None: ...
 
 
-def offer_discovery(datapath: Discovering, settings: Settings, addresses: RelayAddresses) -> None:
-    """Offer it on every pair of listening IPs; again whenever what they are known by changes."""
+def offer_discovery(
+    datapath: Discovering, settings: Settings, addresses: RelayAddresses, log: FilteringBoundLogger
+) -> None:
+    """Offer it on every pair of listening IPs; again whenever what they are known by changes.
+
+    Two IPs that the world sees as one tell a client nothing: they are not offered.
+    """
     for one, other in settings.discovery_pairs:
         advertised = (addresses.advertised(one), addresses.advertised(other))
+        if advertised[0] == advertised[1]:
+            public = Address(advertised[0], 0).host
+            log.warning("rfc5780 is not offered: both addresses are one outside", address=public)
+            continue
         datapath.offer_discovery(((one, other), advertised, settings.discovery_ports))
