@@ -102,6 +102,18 @@ def test_who_waits_long_enough_always_passes(rate: int) -> None:
         now += -(-LONGEST * SECOND // rate)
 
 
+@pytest.mark.parametrize("rate", RATES)
+def test_the_burst_is_a_second_and_a_datagram_at_least_to_the_byte(rate: int) -> None:
+    twins, left = twins_of((rate, rate)), max(rate, 65_536)
+    while left:
+        length = min(left, LONGEST)
+        assert said(twins, 0, TO_PEER, length, NOW) == ("peer",)
+        assert heard(twins, 0, length, NOW) == ("client",)
+        left -= length
+    assert said(twins, 0, TO_PEER, 1, NOW) == ("drop", "over_bandwidth")
+    assert heard(twins, 0, 1, NOW) == ("drop", "over_bandwidth")
+
+
 def test_every_way_out_has_the_same_bucket_and_the_way_in_another() -> None:
     twins = twins_of((100_000, 0))
     assert said(twins, 0, TO_PEER, 50_000, NOW) == ("peer",)

@@ -282,7 +282,8 @@ def test_after_a_change_leases_say_the_new_address_and_the_stock_is_made_anew() 
 
 def test_two_relay_ips_that_come_behind_one_address_never_give_one_port_twice() -> None:
     relay = Renamed(50_000, 50_009, r7="203.0.113.1", r8="203.0.113.2")
-    out = [relay.taken("192.0.2.7") for _ in range(3)] + [relay.taken("192.0.2.8")]
+    out = [relay.taken("192.0.2.7") for _ in range(2)]
+    out += [relay.taken("192.0.2.8") for _ in range(4)]
     relay.ports.top_up(now=0)
     relay.rename(r7="203.0.113.3", r8="203.0.113.3")
     given: list[RelayLease] = []
