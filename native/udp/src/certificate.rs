@@ -41,9 +41,8 @@ impl Certificate {
             .with_client_cert_verifier(self.client_verifier(provider)?)
             .with_single_cert(chain.collect(), PrivateKeyDer::Pkcs8(key))?;
         config.alpn_protocols = ALPN.map(<[u8]>::to_vec).into();
-        // Nothing is kept for clients that may come back, and nothing is given to them to keep.
+        // Nothing is kept for clients that may come back; so no ticket is given to them either.
         config.session_storage = Arc::new(NoServerSessionStorage {});
-        config.send_tls13_tickets = 0;
         Ok(Arc::new(config))
     }
 
