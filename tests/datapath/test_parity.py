@@ -137,6 +137,14 @@ class TableParity(RuleBasedStateMachine):
         self.twins.apply(3, allocation)
         self.opened = [number for number in self.opened if number != allocation]
 
+    @rule(index=indices, client=clients, lifetime=st.sampled_from([0, 1, 2, 5, 300]))
+    def move(self, index: int, client: RawFiveTuple, lifetime: int) -> None:
+        self.twins.apply(7, self._pick(index), client, self.now + lifetime)
+
+    @rule(index=indices, client=clients)
+    def leave(self, index: int, client: RawFiveTuple) -> None:
+        self.twins.apply(14, self._pick(index), client)
+
     @rule(index=indices, ip=st.sampled_from(PEER_IPS), relayed_only=booleans, lifetime=lifetimes)
     def permit(self, index: int, ip: bytes, relayed_only: bool, lifetime: int) -> None:
         self.twins.apply(4, self._pick(index), ip, relayed_only, self.now + lifetime)

@@ -32,7 +32,9 @@ class Twins:
 
     def from_client(self, five_tuple: RawFiveTuple, packet: bytes, now: int) -> Verdict:
         native = self.native.from_client(five_tuple, packet, now)
-        return self._agreed(native, self.fake.from_client(five_tuple, packet, now))
+        agreed = self._agreed(native, self.fake.from_client(five_tuple, packet, now))
+        assert self.native.take_moved() == self.fake.take_moved()
+        return agreed
 
     def from_peer(self, bound: Address, peer: Address, payload: bytes, now: int) -> Verdict:
         native = self.native.from_peer(*bound, *peer, payload, now)

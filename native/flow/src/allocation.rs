@@ -7,6 +7,7 @@ use crate::bandwidth::{Bandwidth, Direction};
 use crate::channel::{Channel, Channels};
 use crate::header;
 use crate::icmp::Told;
+use crate::paths::Paths;
 use crate::permission::{Permission, Permissions};
 use crate::{Family, FiveTuple, Framing, Reason, Usage};
 
@@ -37,7 +38,7 @@ impl Relayed {
 #[derive(Debug)]
 pub(crate) struct Allocation {
     pub(crate) number: u64,
-    pub(crate) five_tuple: FiveTuple,
+    pub(crate) paths: Paths,
     pub(crate) usage: Usage,
     pub(crate) bandwidth: Bandwidth,
     told: Told,
@@ -54,7 +55,7 @@ impl Allocation {
     ) -> Self {
         let mut allocation = Self {
             number,
-            five_tuple,
+            paths: Paths::new(five_tuple),
             usage: Usage::default(),
             bandwidth: Bandwidth::new(bytes_per_second),
             told: Told::default(),

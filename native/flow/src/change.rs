@@ -57,6 +57,26 @@ pub enum Change {
         /// The instant from which the allocation is dead, ns.
         expires_at: u64,
     },
+    /// Open a second path to the client (RFC 8016 §3.2.2). What the client sends is taken from
+    /// both; it is sent to over the path it had, until a Send indication or ChannelData comes
+    /// over this one: then the path it had is forgotten. Another second path is forgotten at
+    /// once. Nothing when the path is the client's already.
+    Move {
+        /// Whose client moves.
+        allocation: u64,
+        /// Where it goes.
+        five_tuple: FiveTuple,
+        /// The instant from which the path is dead unless the client has moved to it, ns.
+        until: u64,
+    },
+    /// Forget one of two paths; the other is the path from now on. Nothing when the allocation
+    /// has no such path or no other one.
+    Leave {
+        /// Whose path it is.
+        allocation: u64,
+        /// Which one.
+        five_tuple: FiveTuple,
+    },
     /// Forget an allocation and all its flows.
     Close {
         /// Which one.
@@ -106,12 +126,29 @@ pub enum Applied {
         usage: Usage,
         /// Whose it was.
         five_tuple: FiveTuple,
+        /// The second path, of a client that was moving.
+        second: Option<FiveTuple>,
     },
+    /// The paths of an allocation are others now.
+    Rerouted(Rerouted),
     /// Nothing that the caller has to follow.
     Done,
     /// No such allocation or relayed address (or, for `Open` and `AddRelayed`, it is there
     /// already): ignored.
     Unknown,
+}
+
+/// An allocation whose paths have changed (RFC 8016).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rerouted {
+    /// The engine's number for the allocation.
+    pub allocation: u64,
+    /// Where it lives.
+    pub slot: Slot,
+    /// The path on which the client is sent to.
+    pub five_tuple: FiveTuple,
+    /// The path that was forgotten.
+    pub left: Option<FiveTuple>,
 }
 
 /// What an allocation carried: payload packets and bytes, from the client and to it.

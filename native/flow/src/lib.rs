@@ -21,6 +21,7 @@ mod family;
 mod five_tuple;
 mod header;
 mod icmp;
+mod paths;
 mod permission;
 mod reason;
 mod relayed;
@@ -32,7 +33,7 @@ mod table;
 mod verdict;
 
 pub use bandwidth::Direction;
-pub use change::{Applied, Change, Usage};
+pub use change::{Applied, Change, Rerouted, Usage};
 pub use discovery::Discovery;
 pub use family::Family;
 pub use five_tuple::{FiveTuple, Transport};

@@ -15,7 +15,8 @@ use crate::send;
 use crate::slots::{Slot, Slots};
 use crate::stun::{self, Class};
 use crate::{
-    Applied, Change, Family, FiveTuple, FromClient, FromPeer, Icmp, Reason, Usage, REQUEST_LIMIT,
+    Applied, Change, Family, FiveTuple, FromClient, FromPeer, Icmp, Reason, Rerouted, Usage,
+    REQUEST_LIMIT,
 };
 
 /// UDP may carry padding behind ChannelData (RFC 8656 §12.5).
@@ -30,6 +31,8 @@ pub struct Table {
     relayed: RelayedAddresses,
     /// The latest `now` that was seen: what is dead by it may be forgotten.
     clock: u64,
+    /// A client that has just moved, until the caller takes notice.
+    moved: Option<Rerouted>,
 }
 
 impl Table {
@@ -62,6 +65,15 @@ impl Table {
             } => self.add_relayed(allocation, Relayed::new(bound, advertised, expires_at)),
             Change::CloseRelayed { allocation, family } => self.close_relayed(allocation, family),
             Change::Close { allocation } => self.close(allocation),
+            Change::Move {
+                allocation,
+                five_tuple,
+                until,
+            } => self.open_second_path(allocation, five_tuple, until),
+            Change::Leave {
+                allocation,
+                five_tuple,
+            } => self.leave(allocation, five_tuple),
             Change::Extend {
                 allocation,
                 expires_at,
@@ -114,7 +126,7 @@ impl Table {
         if self.by_number.contains_key(&number) {
             return Applied::Unknown;
         }
-        let five_tuple = allocation.five_tuple;
+        let five_tuple = allocation.paths.current();
         let slot = self.slots.insert(allocation);
         self.by_number.insert(number, slot);
         self.by_client.insert(five_tuple, slot);
@@ -160,10 +172,9 @@ impl Table {
         let Some(allocation) = self.slots.remove(slot) else {
             return Applied::Unknown;
         };
-        let five_tuple = allocation.five_tuple;
-        if self.by_client.get(&five_tuple) == Some(&slot) {
-            self.by_client.remove(&five_tuple);
-        }
+        let (five_tuple, second) = (allocation.paths.current(), allocation.paths.second());
+        self.forget_path(Some(five_tuple), slot);
+        self.forget_path(second, slot);
         for relayed in allocation.all_relayed() {
             self.relayed.release(relayed, slot);
         }
@@ -171,14 +182,62 @@ impl Table {
             slot,
             usage: allocation.usage,
             five_tuple,
+            second,
         }
     }
 
+    fn open_second_path(&mut self, number: u64, five_tuple: FiveTuple, until: u64) -> Applied {
+        let Some((slot, allocation)) = self.numbered(number) else {
+            return Applied::Unknown;
+        };
+        if allocation.paths.current() == five_tuple {
+            return Applied::Done;
+        }
+        let left = allocation.paths.open_second(five_tuple, until);
+        self.by_client.insert(five_tuple, slot);
+        self.rerouted(number, slot, left)
+    }
+
+    fn leave(&mut self, number: u64, five_tuple: FiveTuple) -> Applied {
+        let Some((slot, allocation)) = self.numbered(number) else {
+            return Applied::Unknown;
+        };
+        if !allocation.paths.leave(&five_tuple) {
+            return Applied::Done;
+        }
+        self.rerouted(number, slot, Some(five_tuple))
+    }
+
+    fn rerouted(&mut self, number: u64, slot: Slot, left: Option<FiveTuple>) -> Applied {
+        self.forget_path(left, slot);
+        match self.slots.get(slot) {
+            Some(allocation) => Applied::Rerouted(Rerouted {
+                allocation: number,
+                slot,
+                five_tuple: allocation.paths.current(),
+                left,
+            }),
+            None => Applied::Unknown,
+        }
+    }
+
+    /// Takes a path away from a slot that still holds it.
+    fn forget_path(&mut self, path: Option<FiveTuple>, slot: Slot) {
+        if let Some(path) = path.filter(|path| self.by_client.get(path) == Some(&slot)) {
+            self.by_client.remove(&path);
+        }
+    }
+
+    fn numbered(&mut self, number: u64) -> Option<(Slot, &mut Allocation)> {
+        let slot = *self.by_number.get(&number)?;
+        Some((slot, self.slots.get_mut(slot)?))
+    }
+
     fn change(&mut self, number: u64, change: impl FnOnce(&mut Allocation, u64)) -> Applied {
-        let slot = self.by_number.get(&number).copied();
-        match slot.and_then(|slot| self.slots.get_mut(slot)) {
-            Some(allocation) => {
-                change(allocation, self.clock);
+        let clock = self.clock;
+        match self.numbered(number) {
+            Some((_, allocation)) => {
+                change(allocation, clock);
                 Applied::Done
             }
             None => Applied::Unknown,
@@ -218,12 +277,15 @@ impl Table {
     fn send(&mut self, client: &FiveTuple, packet: &[u8], now: u64) -> Result<FromClient, Reason> {
         let (slot, allocation) = self.live(client, now)?;
         let wanted = send::read_untrusted(packet)?;
-        let permission = allocation.permission(wanted.peer, now)?;
+        let permission = allocation.permission(wanted.peer, now);
+        if allocation.paths.is_second(client) {
+            self.complete_move(slot);
+        }
         let whole = wanted.dont_fragment && client.heeds_dont_fragment(wanted.peer);
         self.toward(
             slot,
             wanted.peer,
-            permission.relayed_only,
+            permission?.relayed_only,
             whole,
             wanted.payload,
             now,
@@ -244,7 +306,11 @@ impl Table {
             return Err(Reason::Malformed);
         }
         let (slot, allocation) = self.live(client, now)?;
-        let channel = allocation.channel(u16::from_be_bytes([n0, n1]), now)?;
+        let channel = allocation.channel(u16::from_be_bytes([n0, n1]), now);
+        if allocation.paths.is_second(client) {
+            self.complete_move(slot);
+        }
+        let channel = channel?;
         let (payload, only) = (4..4 + length, channel.relayed_only);
         self.toward(slot, channel.peer, only, false, payload, now)
     }
@@ -252,9 +318,32 @@ impl Table {
     fn live(&self, client: &FiveTuple, now: u64) -> Result<(Slot, &Allocation), Reason> {
         let slot = *self.by_client.get(client).ok_or(Reason::NoAllocation)?;
         match self.slots.get(slot) {
-            Some(allocation) if allocation.is_live(now) => Ok((slot, allocation)),
+            Some(allocation)
+                if allocation.is_live(now) && allocation.paths.is_live(client, now) =>
+            {
+                Ok((slot, allocation))
+            }
             _ => Err(Reason::NoAllocation),
         }
+    }
+
+    /// A Send indication or ChannelData came over the path that the client moves to: it has moved
+    /// (RFC 8016 §3.2.2), whether or not that packet may go on.
+    #[cold]
+    fn complete_move(&mut self, slot: Slot) {
+        let Some(allocation) = self.slots.get_mut(slot) else {
+            return;
+        };
+        let (number, left) = (allocation.number, allocation.paths.current());
+        allocation.paths.leave(&left);
+        if let Applied::Rerouted(moved) = self.rerouted(number, slot, Some(left)) {
+            self.moved = Some(moved);
+        }
+    }
+
+    /// The client that the last packet from a client has moved to another path.
+    pub fn take_moved(&mut self) -> Option<Rerouted> {
+        self.moved.take()
     }
 
     /// Where a permitted packet to `peer` goes: to the live allocation whose relayed address that
@@ -402,9 +491,9 @@ impl Table {
         Some(self.slots.get(slot)?.number)
     }
 
-    /// Whose allocation lives in a slot; `None` for an empty one.
-    pub fn five_tuple(&self, slot: Slot) -> Option<&FiveTuple> {
-        Some(&self.slots.get(slot)?.five_tuple)
+    /// The path to the client of the allocation in a slot; `None` for an empty one.
+    pub fn five_tuple(&self, slot: Slot) -> Option<FiveTuple> {
+        Some(self.slots.get(slot)?.paths.current())
     }
 
     /// What the allocation in a slot has carried so far; `None` for an empty one.

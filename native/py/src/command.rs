@@ -35,6 +35,8 @@ impl Command {
             6 => add_relayed(raw).map(Command::Change),
             12 => extend_relayed(raw).map(Command::Change),
             13 => close_relayed(raw).map(Command::Change),
+            7 => move_client(raw).map(Command::Change),
+            14 => leave(raw).map(Command::Change),
             _ => Err(PyValueError::new_err("no such command")),
         }
     }
@@ -134,5 +136,22 @@ fn close_relayed(raw: &Bound<'_, PyTuple>) -> PyResult<Change> {
     Ok(Change::CloseRelayed {
         allocation,
         family: family_of(family)?,
+    })
+}
+
+fn move_client(raw: &Bound<'_, PyTuple>) -> PyResult<Change> {
+    let (_, allocation, five_tuple, until): (u8, u64, RawFiveTuple<'_>, u64) = raw.extract()?;
+    Ok(Change::Move {
+        allocation,
+        five_tuple: five_tuple_of(&five_tuple)?,
+        until,
+    })
+}
+
+fn leave(raw: &Bound<'_, PyTuple>) -> PyResult<Change> {
+    let (_, allocation, five_tuple): (u8, u64, RawFiveTuple<'_>) = raw.extract()?;
+    Ok(Change::Leave {
+        allocation,
+        five_tuple: five_tuple_of(&five_tuple)?,
     })
 }

@@ -189,6 +189,10 @@ fn raw_event(py: Python<'_>, event: Event) -> PyResult<Bound<'_, PyTuple>> {
         Event::RelayedClosed { allocation, family } => {
             (8, allocation, raw_family(family)).into_pyobject(py)
         }
+        Event::Moved {
+            allocation,
+            five_tuple,
+        } => (7, allocation, raw_five_tuple(py, &five_tuple)).into_pyobject(py),
         Event::Notice { text } => (3, text).into_pyobject(py),
     }
 }

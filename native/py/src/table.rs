@@ -63,6 +63,11 @@ impl Table {
         Ok(self.change(change))
     }
 
+    /// The allocation whose client the last packet from a client has moved to another path.
+    fn take_moved(&mut self) -> Option<u64> {
+        Some(self.table.take_moved()?.allocation)
+    }
+
     fn from_client<'py>(
         &mut self,
         py: Python<'py>,

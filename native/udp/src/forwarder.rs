@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use ferryman_flow::{
     binding, write_header, write_icmp, Family, FiveTuple, Framing, FromClient, FromPeer, Reason,
-    Slot, Table, TransactionIds, Transport, HEADROOM, ICMP_LENGTH, TAILROOM,
+    Rerouted, Slot, Table, TransactionIds, Transport, HEADROOM, ICMP_LENGTH, TAILROOM,
 };
 
 use crate::batch_out::{BatchOut, Route, Via};
@@ -111,10 +111,13 @@ impl Forwarder {
         five_tuple: &FiveTuple,
         packet: Piece,
     ) -> Taken {
-        match self
+        let verdict = self
             .table
-            .from_client(five_tuple, slots.octets(packet), self.now)
-        {
+            .from_client(five_tuple, slots.octets(packet), self.now);
+        if let Some(moved) = self.table.take_moved() {
+            self.tell_moved(moved);
+        }
+        match verdict {
             FromClient::ToPeer {
                 slot,
                 peer,
@@ -170,6 +173,45 @@ impl Forwarder {
             to: five_tuple.client,
             source: self.listeners[place].source(five_tuple.server),
         }))
+    }
+
+    /// Sends to the client of an allocation over the path that it has now.
+    pub(crate) fn reroute(&mut self, rerouted: Rerouted) {
+        let client = self.client(&rerouted.five_tuple);
+        let relay = self.relays.get_mut(rerouted.slot.index());
+        if let (Some(Some(relay)), Some(client)) = (relay, client) {
+            relay.client = client;
+        }
+        self.disown(rerouted.left);
+    }
+
+    /// A client's connection is a path to an allocation from now on.
+    pub(crate) fn own(&mut self, client: Client) {
+        match client {
+            Client::Stream(number) => self.connections.own(number),
+            Client::Association(number) => self.dtls.associations.own(number),
+            Client::Datagrams(_) => {}
+        }
+    }
+
+    /// A connection that was a path to an allocation is one no longer.
+    pub(crate) fn disown(&mut self, path: Option<FiveTuple>) {
+        match path.and_then(|path| self.client(&path)) {
+            Some(Client::Stream(number)) => self.connections.disown(number, self.now),
+            Some(Client::Association(number)) => {
+                self.dtls.associations.disown(number, self.now);
+            }
+            Some(Client::Datagrams(_)) | None => {}
+        }
+    }
+
+    #[cold]
+    fn tell_moved(&mut self, moved: Rerouted) {
+        self.reroute(moved);
+        self.shared.queue.push(Event::Moved {
+            allocation: moved.allocation,
+            five_tuple: moved.five_tuple,
+        });
     }
 
     /// Sends what has been collected for datagram sockets and forgets what has arrived.

@@ -4,7 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 
 use ferryman_dtls::Endpoint;
-use ferryman_flow::{Applied, Change, Family, FiveTuple, Slot, Usage};
+use ferryman_flow::{Applied, Change, Family, FiveTuple, Rerouted, Slot, Usage};
 use socket2::Socket;
 
 use crate::acceptor::Acceptor;
@@ -72,7 +72,9 @@ impl Worker {
             }
             Change::Close { allocation } => self.close_allocation(change, allocation),
             _ => {
-                self.forwarder.table.apply(change);
+                if let Applied::Rerouted(rerouted) = self.forwarder.table.apply(change) {
+                    self.reroute(change, rerouted);
+                }
             }
         }
     }
@@ -83,9 +85,10 @@ impl Worker {
             slot,
             usage,
             five_tuple,
+            second,
         } = self.forwarder.table.apply(change)
         {
-            self.let_go(slot.index(), &five_tuple);
+            self.let_go(slot.index(), five_tuple, second);
             told = usage;
         }
         // Also of an allocation that could not be opened: the engine waits for this.
@@ -110,11 +113,7 @@ impl Worker {
             self.forwarder.relays.resize_with(index + 1, || None);
         }
         self.forwarder.relays[index] = Some(Relay::new(slot, client));
-        match client {
-            Client::Datagrams(_) => {}
-            Client::Stream(number) => self.forwarder.connections.own(number),
-            Client::Association(number) => self.forwarder.dtls.associations.own(number),
-        }
+        self.forwarder.own(client);
         self.watch(slot, bound, socket);
     }
 
@@ -158,18 +157,23 @@ impl Worker {
         self.tell_failure("a relay socket is deaf", watched);
     }
 
-    fn let_go(&mut self, index: usize, five_tuple: &FiveTuple) {
+    /// The second path of a client that moves must not be closed as one without an allocation.
+    fn reroute(&mut self, change: Change, rerouted: Rerouted) {
+        self.forwarder.reroute(rerouted);
+        let Change::Move { five_tuple, .. } = change else {
+            return;
+        };
+        if let Some(client) = self.forwarder.client(&five_tuple) {
+            self.forwarder.own(client);
+        }
+    }
+
+    fn let_go(&mut self, index: usize, five_tuple: FiveTuple, second: Option<FiveTuple>) {
         if let Some(relay) = self.forwarder.relays.get_mut(index) {
             *relay = None;
         }
-        let (now, forwarder) = (self.forwarder.now, &mut self.forwarder);
-        match forwarder.client(five_tuple) {
-            Some(Client::Stream(number)) => forwarder.connections.disown(number, now),
-            Some(Client::Association(number)) => {
-                forwarder.dtls.associations.disown(number, now);
-            }
-            Some(Client::Datagrams(_)) | None => {}
-        }
+        self.forwarder.disown(Some(five_tuple));
+        self.forwarder.disown(second);
     }
 
     fn tell_failure(&mut self, what: &'static str, result: io::Result<()>) {

@@ -39,6 +39,13 @@ pub enum Event {
         /// Which one.
         five_tuple: FiveTuple,
     },
+    /// A client that was moving has moved (RFC 8016 §3.2.2).
+    Moved {
+        /// Whose client.
+        allocation: u64,
+        /// Where to.
+        five_tuple: FiveTuple,
+    },
     /// Something that the operator should know.
     Notice {
         /// One line.

@@ -25,9 +25,11 @@ _RawDiscovery: TypeAlias = tuple[tuple[bytes, bytes], tuple[bytes, bytes], tuple
 # (4, allocation, peer IP, relayed_only, expires_at)                               Permit
 # (5, allocation, number, peer IP, port, relayed_only, expires_at)                 BindChannel
 # (6, allocation, bound IP, port, advertised IP, port, expires_at)                 AddRelayed
+# (7, allocation, _RawFiveTuple, until)                                            MoveAllocation
 # (12, allocation, family, expires_at)                                             ExtendRelayed
 # (13, allocation, family)                                                         CloseRelayed
-# A family is 1 (IPv4) or 2 (IPv6). 7 to 11 are kept for others; the next new word is 14.
+# (14, allocation, _RawFiveTuple)                                                  LeavePath
+# A family is 1 (IPv4) or 2 (IPv6). 8 to 11 are kept for others; the next new word is 15.
 _RawCommand: TypeAlias = tuple[Any, ...]
 
 # First item says which:
@@ -36,6 +38,7 @@ _RawCommand: TypeAlias = tuple[Any, ...]
 #                                an allocation is closed, and its relay socket
 # (2, _RawFiveTuple)              a connection (any but UDP) ended that had asked something
 # (3, text)                      something that the operator should know
+# (7, allocation, _RawFiveTuple)  a client that was moving has moved to this 5-tuple
 # (8, allocation, family)         a relayed address is closed, and its relay socket
 _RawEvent: TypeAlias = tuple[Any, ...]
 
@@ -154,6 +157,9 @@ class Table:
 
     def from_client(self, five_tuple: _RawFiveTuple, packet: bytes, now: int) -> tuple[Any, ...]:
         """The verdict on a packet from a client."""
+
+    def take_moved(self) -> int | None:
+        """The allocation whose client the last packet from a client has moved, asked once."""
 
     def from_peer(
         self,

@@ -16,6 +16,8 @@ from ferryman.engine.changes import (
     CloseRelayed,
     ExtendAllocation,
     ExtendRelayed,
+    LeavePath,
+    MoveAllocation,
     OpenAllocation,
     Permit,
     Reply,
@@ -58,13 +60,20 @@ class Disconnected(NamedTuple):
     five_tuple: FiveTuple
 
 
+class Moved(NamedTuple):
+    """A client that was moving (RFC 8016) is sent to on this 5-tuple from now on."""
+
+    allocation: int
+    five_tuple: FiveTuple
+
+
 class Noticed(NamedTuple):
     """Something that the operator should know."""
 
     text: str
 
 
-Event: TypeAlias = Asked | Closed | RelayedClosed | Disconnected | Noticed
+Event: TypeAlias = Asked | Closed | RelayedClosed | Disconnected | Noticed | Moved
 
 
 class Native(Protocol):
@@ -159,6 +168,14 @@ def _bind_channel(change: BindChannel) -> Command:
     )
 
 
+def _move(change: MoveAllocation) -> Command:
+    return (7, change.allocation, pack_five_tuple(change.five_tuple), change.until)
+
+
+def _leave(change: LeavePath) -> Command:
+    return (14, change.allocation, pack_five_tuple(change.five_tuple))
+
+
 _COMMANDS: dict[type, Callable[[Any], Command]] = {
     Reply: _reply,
     OpenAllocation: _open,
@@ -169,6 +186,8 @@ _COMMANDS: dict[type, Callable[[Any], Command]] = {
     CloseAllocation: _close,
     Permit: _permit,
     BindChannel: _bind_channel,
+    MoveAllocation: _move,
+    LeavePath: _leave,
 }
 
 
@@ -177,5 +196,6 @@ _EVENTS: dict[int, Callable[[tuple[Any, ...]], Event]] = {
     1: lambda raw: Closed(raw[1], Usage(*raw[2:])),
     2: lambda raw: Disconnected(unpack_five_tuple(raw[1])),
     3: lambda raw: Noticed(raw[1]),
+    7: lambda raw: Moved(raw[1], unpack_five_tuple(raw[2])),
     8: lambda raw: RelayedClosed(raw[1], Family(raw[2])),
 }

@@ -119,6 +119,8 @@ class _Allocation:
     to_client: _Bucket
     channels: dict[int, _Channel] = field(default_factory=dict)
     usage: _Usage = field(default_factory=_Usage)
+    second: RawFiveTuple | None = None
+    second_until: int = 0
     errors_since: int = 0
     errors: int = 0
 
@@ -128,6 +130,21 @@ class _Allocation:
         if self.errors == _ERRORS_A_SECOND:
             raise _Drop("too_many_errors")
         self.errors += 1
+
+    def open_second(self, path: RawFiveTuple, until: int) -> RawFiveTuple | None:
+        """A second path to a client that moves (RFC 8016); returns the one that it replaces."""
+        before = self.second
+        self.second, self.second_until = path, until
+        return None if before == path else before
+
+    def leave(self, path: RawFiveTuple) -> bool:
+        """Forget a path where there is another; whether it was forgotten."""
+        if self.second is None or path not in (self.five_tuple, self.second):
+            return False
+        if path == self.five_tuple:
+            self.five_tuple = self.second
+        self.second = None
+        return True
 
     def is_live(self, now: int) -> bool:
         return any(relayed.expires_at > now for relayed in self.relayed.values())
@@ -187,6 +204,7 @@ class FakeTable:
         self._by_client: dict[RawFiveTuple, _Allocation] = {}
         self._by_bound: dict[Address, _Allocation] = {}
         self._by_relayed: dict[Address, _Allocation] = {}
+        self._moved: int | None = None
 
     def apply(self, command: Command) -> RawUsage | None:
         """Obey a command of the datapath; CloseAllocation returns what was carried."""
@@ -200,6 +218,10 @@ class FakeTable:
                 self._add_relayed(allocation, *rest[1:])
             elif word == 13:
                 self._close_relayed(allocation, *rest[1:])
+            elif word == 7:
+                self._move(allocation, *rest[1:])
+            elif word == 14:
+                self._leave(allocation, *rest[1:])
             else:
                 _change(allocation, word, *rest[1:])
         return None
@@ -251,6 +273,19 @@ class FakeTable:
             self._by_bound = _without(allocation, self._by_bound, names)
             self._by_relayed = _without(allocation, self._by_relayed, names)
 
+    def _move(self, allocation: _Allocation, path: RawFiveTuple, until: int) -> None:
+        if allocation.five_tuple != path:
+            self._forget(allocation, allocation.open_second(path, until))
+            self._by_client[path] = allocation
+
+    def _leave(self, allocation: _Allocation, path: RawFiveTuple) -> None:
+        if allocation.leave(path):
+            self._forget(allocation, path)
+
+    def _forget(self, allocation: _Allocation, path: RawFiveTuple | None) -> None:
+        if path is not None and self._by_client.get(path) is allocation:
+            del self._by_client[path]
+
     def _close(self, number: int) -> RawUsage | None:
         allocation = self._allocations.pop(number, None)
         if allocation is None:
@@ -281,6 +316,11 @@ class FakeTable:
             if allocation := self._by_client.get(five_tuple):
                 allocation.usage.dropped_packets += 1
             return ("drop", str(reason))
+
+    def take_moved(self) -> int | None:
+        """The allocation whose client the last packet from a client has moved, asked once."""
+        moved, self._moved = self._moved, None
+        return moved
 
     def from_peer(
         self,
@@ -354,6 +394,7 @@ class FakeTable:
         """RFC 8656 §11.2."""
         sender = self._live(five_tuple, now)
         peer, payload, wanted = send_indication_untrusted(packet)
+        self._arrived(sender, five_tuple)
         relayed = sender.toward(peer, "wrong_family", now)
         if peer.port == 0:
             raise _Drop("port_zero")
@@ -370,6 +411,7 @@ class FakeTable:
         except Malformed:
             raise Unusable("malformed") from None
         sender = self._live(five_tuple, now)
+        self._arrived(sender, five_tuple)
         channel = sender.channels.get(number)
         if channel is None or channel.expires_at <= now:
             raise _Drop("no_channel")
@@ -380,7 +422,15 @@ class FakeTable:
         allocation = self._by_client.get(five_tuple)
         if allocation is None or not allocation.is_live(now):
             raise _Drop("no_allocation")
+        if allocation.second == five_tuple and allocation.second_until <= now:
+            raise _Drop("no_allocation")
         return allocation
+
+    def _arrived(self, sender: _Allocation, path: RawFiveTuple) -> None:
+        """What came over the path that a client moves to has moved it (RFC 8016 §3.2.2)."""
+        if sender.second == path:
+            self._leave(sender, sender.five_tuple)
+            self._moved = sender.number
 
     def _toward(
         self,

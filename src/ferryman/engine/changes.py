@@ -58,6 +58,26 @@ class ExtendRelayed(NamedTuple):
     expires_at: int
 
 
+class MoveAllocation(NamedTuple):
+    """Open a second path to the client (RFC 8016 §3.2.2); alive until `until`.
+
+    The client is heard on both and sent to on the one that it had, until a Send indication or
+    ChannelData comes over this one. Then the datapath forgets the one that it had and says so.
+    Another second path is forgotten at once.
+    """
+
+    allocation: int
+    five_tuple: FiveTuple
+    until: int
+
+
+class LeavePath(NamedTuple):
+    """Forget one of two paths; the other is the path. The only path is never forgotten."""
+
+    allocation: int
+    five_tuple: FiveTuple
+
+
 class CloseAllocation(NamedTuple):
     """Forget the allocation and all its flows; the datapath answers with its `Usage`."""
 
@@ -100,6 +120,8 @@ Change: TypeAlias = (
     | AddRelayed
     | ExtendAllocation
     | ExtendRelayed
+    | MoveAllocation
+    | LeavePath
     | CloseAllocation
     | CloseRelayed
     | Permit

@@ -230,7 +230,7 @@ fn a_peer_of_another_family_than_the_relayed_address_is_not_installed() {
     let mut world = World::new();
     world.permit(CAROL, "198.51.100.7", false);
     world.bind(CAROL, 0x4000, PEER, false);
-    let carol = *world.table.five_tuple(world.carol).unwrap();
+    let carol = world.table.five_tuple(world.carol).unwrap();
     let verdict = world
         .table
         .from_client(&carol, &channel_data(0x4000, b"a"), NOW);
@@ -245,7 +245,7 @@ fn a_peer_of_another_family_than_the_relayed_address_is_not_installed() {
 fn an_ipv6_peer_is_reached_from_an_ipv6_relayed_address() {
     let mut world = World::new();
     world.permit(CAROL, "2001:db8::7", false);
-    let carol = *world.table.five_tuple(world.carol).unwrap();
+    let carol = world.table.five_tuple(world.carol).unwrap();
     let verdict = world
         .table
         .from_client(&carol, &send("[2001:db8::7]:7000", b"a"), NOW);

@@ -14,6 +14,7 @@ mod hand_over;
 mod headers;
 mod icmp;
 mod lifetimes;
+mod moving;
 mod send_indications;
 mod slots;
 mod speed;

@@ -16,7 +16,8 @@ fn a_closed_slot_is_empty_until_the_next_allocation_takes_it() {
         Applied::Closed {
             slot,
             usage: Default::default(),
-            five_tuple
+            five_tuple,
+            second: None
         }
     );
     assert_eq!(world.hears(PEER), FromPeer::Drop(Reason::NoAllocation));
@@ -99,7 +100,7 @@ fn the_table_says_who_lives_where() {
     assert_eq!(world.table.slot_of(BOB), Some(world.bob));
     assert_eq!(world.table.slot_of_client(&bob()), Some(world.bob));
     assert_eq!(world.table.allocation(world.bob), Some(BOB));
-    assert_eq!(world.table.five_tuple(world.bob), Some(&bob()));
+    assert_eq!(world.table.five_tuple(world.bob), Some(bob()));
     assert_eq!(world.table.len(), 3);
 }
 
