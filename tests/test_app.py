@@ -14,6 +14,7 @@ from ferryman.engine.nonce import Nonces
 from ferryman.engine.peer_rules import PeerPolicy, PeerRules
 from ferryman.engine.settings import Settings as EngineSettings
 from ferryman.engine.state import State
+from ferryman.engine.ticket import Tickets
 from ferryman.server.log import Format, make_log
 from ferryman.server.own_addresses import interface_addresses, primary_address
 from ferryman.server.settings import Settings
@@ -38,7 +39,9 @@ def no_descriptors_left() -> Iterator[None]:
 
 def watched(own: frozenset[bytes]) -> State:
     rules = PeerRules(PeerPolicy.PUBLIC, (), (), False, False, own)
-    return State(EngineSettings(realm="r"), rules, Nonces(b"s", 600), lambda: bytes(8))
+    return State(
+        EngineSettings(realm="r"), rules, Nonces(b"s", 600), lambda: bytes(8), Tickets(bytes(64))
+    )
 
 
 def test_the_peer_rules_follow_the_machines_addresses() -> None:

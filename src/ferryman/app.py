@@ -30,6 +30,7 @@ from ferryman.engine import settings as engine_settings
 from ferryman.engine.five_tuple import Transport
 from ferryman.engine.nonce import Nonces
 from ferryman.engine.state import State
+from ferryman.engine.ticket import KEY_LENGTH, Tickets
 from ferryman.server import external_address
 from ferryman.server import settings as server_settings
 from ferryman.server.discovery import offer_discovery
@@ -339,6 +340,7 @@ def _state(configuration: Configuration, settings: server_settings.Settings) -> 
             anonymous_usernames=not _has_secrets(configuration),
         ),
         random_token=lambda: os.urandom(8),
+        tickets=Tickets(os.urandom(KEY_LENGTH)),
     )
 
 
@@ -366,6 +368,7 @@ def _engine_settings(configuration: Configuration) -> engine_settings.Settings:
         capacity=configuration.capacity,
         fingerprint=configuration.fingerprint,
         third_party=configuration.third_party.server_name if configuration.third_party else "",
+        mobility=configuration.mobility,
         default_family=engine_settings.DefaultFamily(configuration.default_family.value),
     )
 

@@ -64,6 +64,7 @@ HONOURED: list[tuple[str, str | None, str, object, object]] = [
     ("fingerprint", None, "fingerprint", False, True),
     ("stun-backward-compatibility", None, "mapped_address", False, True),
     ("rfc5766-channel-numbers", None, "rfc5766_channel_numbers", False, True),
+    ("mobility", None, "mobility", False, True),
     ("verbose", None, "log_level", LogLevel.INFO, LogLevel.DEBUG),
     ("Verbose", None, "log_level", LogLevel.INFO, LogLevel.DEBUG),
     ("log-min-level", "error", "log_level", LogLevel.INFO, LogLevel.ERROR),

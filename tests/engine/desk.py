@@ -22,6 +22,7 @@ from ferryman.engine.refusals import Refusal
 from ferryman.engine.relay import RelayLease, RelayNeed
 from ferryman.engine.settings import SECOND, Settings
 from ferryman.engine.state import Outcome, State
+from ferryman.engine.ticket import KEY_LENGTH, Tickets
 from ferryman.wire.address import Address, Family
 from ferryman.wire.message import decode_untrusted, encode
 from ferryman.wire.registry import Attribute, MessageClass, Method
@@ -67,6 +68,7 @@ def make_state(settings: Settings, nonce_lifetime: int) -> State:
         peer_rules=PeerRules(PeerPolicy.PUBLIC, (), (), False, False, OWN),
         nonces=Nonces(b"secret of the test", nonce_lifetime),
         random_token=lambda: next(tokens).to_bytes(8, "big"),
+        tickets=Tickets(bytes(KEY_LENGTH)),
     )
 
 

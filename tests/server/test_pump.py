@@ -12,6 +12,7 @@ from ferryman.engine.nonce import Nonces
 from ferryman.engine.peer_rules import PeerPolicy, PeerRules
 from ferryman.engine.settings import Settings as EngineSettings
 from ferryman.engine.state import State
+from ferryman.engine.ticket import Tickets
 from ferryman.server.journal_log import JournalLog
 from ferryman.server.log import Format, SteadyStream, make_log
 from ferryman.server.pump import Pump
@@ -72,7 +73,7 @@ class Table:
         self.log = io.StringIO()
         settings = EngineSettings(realm=REALM)
         rules = PeerRules(PeerPolicy.PUBLIC, (), (), False, False, frozenset())
-        self.state = State(settings, rules, Nonces(b"s", 600), lambda: bytes(8))
+        self.state = State(settings, rules, Nonces(b"s", 600), lambda: bytes(8), Tickets(bytes(64)))
         users = StaticUsers({"alice": StaticKeys.of("alice", REALM, "sesame")}, REALM)
         sources: tuple[KeySource, ...] = (Stubborn(), users)
         addresses = RelayAddresses(Settings(listeners=()))

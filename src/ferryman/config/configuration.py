@@ -86,6 +86,7 @@ class Configuration(BaseModel):
     fingerprint: bool
     mapped_address: bool
     rfc5766_channel_numbers: bool
+    mobility: bool
 
     log_level: LogLevel
     log_format: LogFormat

@@ -119,6 +119,7 @@ def _configured(path: Path | None, chosen: Chosen, findings: Findings) -> Config
         fingerprint=chosen.one("fingerprint", bool),
         mapped_address=chosen.one("stun-backward-compatibility", bool),
         rfc5766_channel_numbers=chosen.one("rfc5766-channel-numbers", bool),
+        mobility=chosen.one("mobility", bool),
         log_level=_log_level(chosen),
         log_format=LogFormat(chosen.one("log-format", str)),
         notices=(),

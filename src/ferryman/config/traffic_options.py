@@ -235,7 +235,7 @@ PROTOCOL_OPTIONS = (
             ("udp-alternate-server", "send UDP clients there"),
         )
     ),
-    not_built("mobility", SWITCH, _P, "RFC 8016", "a client that moves allocates anew"),
+    Option("mobility", SWITCH, _P, "clients may move to another address (RFC 8016)", "no"),
     Option(
         "rfc5780",
         SWITCH,

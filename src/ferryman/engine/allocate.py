@@ -5,10 +5,12 @@ from __future__ import annotations
 from ferryman.engine.allocation import Allocation, Relayed
 from ferryman.engine.changes import AddRelayed, Change, OpenAllocation
 from ferryman.engine.channel import Channels
-from ferryman.engine.ending import close
+from ferryman.engine.ending import make_way
 from ferryman.engine.grant import Grant
-from ferryman.engine.journal import Ending, Opened
+from ferryman.engine.journal import Opened
 from ferryman.engine.lifetime import granted_lifetime, requested_lifetime
+from ferryman.engine.mobile import Mobile
+from ferryman.engine.mobility import ticket_attribute, wanted
 from ferryman.engine.permission import Permissions
 from ferryman.engine.refusals import Refusal, Refused
 from ferryman.engine.relay import RelayLease, RelayNeed, Reservation
@@ -56,6 +58,7 @@ def allocate(state: State, exchange: Exchange) -> tuple[tuple[int, bytes], ...]:
         raise Refused(Refusal.ALLOCATION_EXISTS)
     _check_transport(message)
     _check_token(message)
+    mobile = wanted(state, message)
     families = wanted_families(message, exchange.five_tuple.client.family, state.settings)
     lifetime = granted_lifetime(requested_lifetime(message), state.settings, exchange.credential)
     _check_quota(state, exchange)
@@ -63,13 +66,14 @@ def allocate(state: State, exchange: Exchange) -> tuple[tuple[int, bytes], ...]:
     _check_capacity(state, exchange)
     leases = _take_leases(state, exchange, families)
     token = _reserve_next_higher(state, exchange, leases[0])
-    _open(state, exchange, leases, lifetime)
+    allocation = _open(state, exchange, leases, lifetime, mobile)
     transaction_id = message.transaction_id
     relayed = (encode_xor_address(lease.advertised, transaction_id) for lease in leases)
     return (
         *((Attribute.XOR_RELAYED_ADDRESS, address) for address in relayed),
         (Attribute.LIFETIME, encode_uint32(lifetime)),
         *token,
+        *ticket_attribute(state, allocation),
         (
             Attribute.XOR_MAPPED_ADDRESS,
             encode_xor_address(exchange.five_tuple.client, transaction_id),
@@ -197,10 +201,10 @@ def _reserve_next_higher(
     return ((Attribute.RESERVATION_TOKEN, token),)
 
 
-def _open(state: State, exchange: Exchange, leases: list[RelayLease], lifetime: int) -> None:
-    expired = state.allocations.holding(exchange.five_tuple)
-    if expired is not None:
-        close(state, expired, Ending.EXPIRED, exchange.outcome, now=exchange.now)
+def _open(
+    state: State, exchange: Exchange, leases: list[RelayLease], lifetime: int, mobile: Mobile
+) -> Allocation:
+    make_way(state, exchange.five_tuple, exchange.outcome, now=exchange.now)
     state.last_number += 1
     settings = state.settings
     expires_at = exchange.now + lifetime * SECOND
@@ -215,6 +219,7 @@ def _open(state: State, exchange: Exchange, leases: list[RelayLease], lifetime: 
         channels=Channels(settings.maximum_channels),
         bytes_per_second=settings.bytes_per_second,
         grant=Grant.of(exchange.credential, now=exchange.now),
+        mobile=mobile,
     )
     state.allocations.add(allocation)
     exchange.outcome.changes += _changes(allocation)
@@ -227,6 +232,7 @@ def _open(state: State, exchange: Exchange, leases: list[RelayLease], lifetime: 
             lifetime,
         )
     )
+    return allocation
 
 
 def _changes(allocation: Allocation) -> list[Change]:

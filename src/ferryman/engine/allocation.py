@@ -15,6 +15,7 @@ from typing import TypeVar
 from ferryman.engine.channel import Channels
 from ferryman.engine.five_tuple import FiveTuple
 from ferryman.engine.grant import Grant
+from ferryman.engine.mobile import Mobile
 from ferryman.engine.permission import Permissions
 from ferryman.engine.relay import RelayLease
 from ferryman.engine.source import source_of
@@ -37,6 +38,7 @@ class Relayed:
 class Allocation:
     """One client's relayed addresses, one of a family at most, and what they may reach.
 
+    `five_tuple` is the client's path; while it moves there is another one in `mobile`.
     Permissions and channels need no family of their own: each peer has one. `source`: where the
     request came from that opened it. `bytes_per_second`: what it may carry in each direction; 0
     for no limit. `grant`: of a third party's client.
@@ -52,6 +54,7 @@ class Allocation:
     channels: Channels
     bytes_per_second: int = 0
     grant: Grant | None = None
+    mobile: Mobile = field(default_factory=Mobile)
     source: bytes = field(init=False)
 
     def __post_init__(self) -> None:
@@ -88,6 +91,12 @@ class Allocation:
     def expired_families(self, *, now: int) -> tuple[Family, ...]:
         return tuple(family for family in self.relayed if not self.relays(family, now=now))
 
+    @property
+    def paths(self) -> tuple[FiveTuple, ...]:
+        """The 5-tuples that lead to it: one, or two while its client moves."""
+        second = self.mobile.next_path
+        return (self.five_tuple,) if second is None else (self.five_tuple, second)
+
 
 class Allocations:
     """All live allocations. An expired one is never found, whether or not it was taken out yet."""
@@ -109,7 +118,14 @@ class Allocations:
         return iter(list(self._by_number.values()))
 
     def of(self, five_tuple: FiveTuple, *, now: int) -> Allocation | None:
-        return _live(self._by_five_tuple.get(five_tuple), now=now)
+        found = _live(self._by_five_tuple.get(five_tuple), now=now)
+        if found is None or found.five_tuple == five_tuple:
+            return found
+        return found if now < found.mobile.until else None
+
+    def numbered(self, number: int) -> Allocation | None:
+        """By number, even one that has expired and was not taken out yet."""
+        return self._by_number.get(number)
 
     def holding(self, five_tuple: FiveTuple) -> Allocation | None:
         """The 5-tuple's allocation, even one that has expired and was not taken out yet."""
@@ -152,9 +168,18 @@ class Allocations:
         if expires_at < self._scheduled[allocation.number]:
             self._schedule(allocation)
 
+    def add_path(self, allocation: Allocation, path: FiveTuple) -> None:
+        self._by_five_tuple[path] = allocation
+
+    def drop_path(self, allocation: Allocation, path: FiveTuple) -> None:
+        """Nothing when the path leads elsewhere already."""
+        if self._by_five_tuple.get(path) is allocation:
+            del self._by_five_tuple[path]
+
     def remove(self, allocation: Allocation) -> None:
         del self._by_number[allocation.number]
-        del self._by_five_tuple[allocation.five_tuple]
+        for path in allocation.paths:
+            self.drop_path(allocation, path)
         for lease in allocation.leases:
             self._release(allocation, lease)
         del self._scheduled[allocation.number]

@@ -7,6 +7,7 @@ datapath counted.
 
 from __future__ import annotations
 
+from ferryman.engine import handover
 from ferryman.engine.allocation import Allocation
 from ferryman.engine.changes import CloseAllocation, CloseRelayed, Usage
 from ferryman.engine.five_tuple import FiveTuple
@@ -20,6 +21,7 @@ def close(
     state: State, allocation: Allocation, ending: Ending, outcome: Outcome, *, now: int
 ) -> None:
     state.allocations.remove(allocation)
+    state.moving.remove(allocation.number)
     state.closing[allocation.number] = Closing(allocation, ending, now)
     outcome.changes.append(CloseAllocation(allocation.number))
 
@@ -47,8 +49,8 @@ def close_relayed(
 
 
 def expire(state: State, *, now: int) -> Outcome:
-    """Take out all whose time has come: allocations, reservations, remembered answers."""
-    outcome = Outcome()
+    """Take out all whose time has come: moves, allocations, reservations, remembered answers."""
+    outcome = handover.time_out(state, now=now)
     for allocation in state.allocations.expired(now=now):
         if allocation.expires_at <= now:
             close(state, allocation, Ending.EXPIRED, outcome, now=now)
@@ -64,9 +66,24 @@ def disconnected(state: State, five_tuple: FiveTuple, *, now: int) -> Outcome:
     """The client's connection is gone, and its allocation with it (RFC 8656 §3.1)."""
     outcome = Outcome()
     allocation = state.allocations.of(five_tuple, now=now)
-    if allocation is not None:
+    if allocation is None:
+        return outcome
+    if allocation.mobile.is_mobile:
+        handover.disconnect(state, allocation, five_tuple, outcome)
+    else:
         close(state, allocation, Ending.DISCONNECTED, outcome, now=now)
     return outcome
+
+
+def make_way(state: State, five_tuple: FiveTuple, outcome: Outcome, *, now: int) -> None:
+    """Take out what has expired on a 5-tuple that is about to be used, and is still there."""
+    expired = state.allocations.holding(five_tuple)
+    if expired is None:
+        return
+    if expired.expires_at <= now:
+        close(state, expired, Ending.EXPIRED, outcome, now=now)
+    else:
+        handover.give_up(state, expired, outcome)
 
 
 def stop(state: State, *, now: int) -> Outcome:

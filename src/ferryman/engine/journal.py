@@ -56,6 +56,32 @@ class Refreshed(NamedTuple):
     lifetime: int
 
 
+class Moving(NamedTuple):
+    """The client showed its ticket on a new 5-tuple (RFC 8016); both lead to the allocation."""
+
+    five_tuple: FiveTuple
+    allocation: int
+    username: str
+    before: FiveTuple
+
+
+class Moved(NamedTuple):
+    """The client is on the new 5-tuple, the one before is forgotten."""
+
+    five_tuple: FiveTuple
+    allocation: int
+    username: str
+    before: FiveTuple
+
+
+class MoveGivenUp(NamedTuple):
+    """The client was not heard on the new 5-tuple, and that one is forgotten."""
+
+    five_tuple: FiveTuple
+    allocation: int
+    username: str
+
+
 class RelayedClosed(NamedTuple):
     """One relayed address of a dual allocation is gone; the allocation goes on."""
 
@@ -99,6 +125,9 @@ Entry: TypeAlias = (
     | Opened
     | Refreshed
     | RelayedClosed
+    | Moving
+    | Moved
+    | MoveGivenUp
     | Permitted
     | ChannelBound
     | Closed

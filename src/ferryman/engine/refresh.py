@@ -1,5 +1,5 @@
 """Refresh (RFC 8656 §8.2): a longer life for an allocation, or its end; of a dual allocation also
-for one of its two families."""
+for one of its two families. With a ticket, another 5-tuple for it (RFC 8016 §3.2.2)."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from ferryman.engine.ending import close, close_relayed
 from ferryman.engine.grant import Grant
 from ferryman.engine.journal import Ending, Refreshed
 from ferryman.engine.lifetime import granted_lifetime, requested_lifetime
+from ferryman.engine.mobility import move, ticketed
 from ferryman.engine.refusals import Refusal, Refused
 from ferryman.engine.settings import SECOND
 from ferryman.engine.state import Exchange, State
@@ -20,7 +21,10 @@ from ferryman.wire.values import decode_family_untrusted, encode_uint32
 
 def refresh(state: State, exchange: Exchange) -> tuple[tuple[int, bytes], ...]:
     """Attributes of the success response; raises Refused or Malformed."""
-    allocation = exchange.allocation_in(state)
+    ticket = exchange.message.first(Attribute.MOBILITY_TICKET)
+    allocation = (
+        exchange.allocation_in(state) if ticket is None else ticketed(state, exchange, ticket)
+    )
     families = _families(exchange.message, allocation, now=exchange.now)
     requested = requested_lifetime(exchange.message)
     allocation.grant = Grant.of(exchange.credential, now=exchange.now)
@@ -28,8 +32,9 @@ def refresh(state: State, exchange: Exchange) -> tuple[tuple[int, bytes], ...]:
         _end(state, exchange, allocation, families)
         return ((Attribute.LIFETIME, encode_uint32(0)),)
     lifetime = granted_lifetime(requested, state.settings, exchange.credential)
+    renewed = () if ticket is None else move(state, exchange, allocation, ticket)
     _extend(state, exchange, allocation, families, lifetime)
-    return ((Attribute.LIFETIME, encode_uint32(lifetime)),)
+    return ((Attribute.LIFETIME, encode_uint32(lifetime)), *renewed)
 
 
 def _families(message: Message, allocation: Allocation, *, now: int) -> tuple[Family, ...]:
@@ -71,5 +76,5 @@ def _extend(
         else [ExtendRelayed(number, family, expires_at) for family in families]
     )
     exchange.outcome.journal.append(
-        Refreshed(allocation.five_tuple, number, allocation.username, lifetime)
+        Refreshed(exchange.five_tuple, number, allocation.username, lifetime)
     )

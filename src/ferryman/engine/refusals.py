@@ -17,6 +17,7 @@ REASONS = {
     400: "Bad Request",
     401: "Unauthenticated",
     403: "Forbidden",
+    405: "Mobility Forbidden",
     420: "Unknown Attribute",
     437: "Allocation Mismatch",
     438: "Stale Nonce",
@@ -110,6 +111,20 @@ class Refusal(Enum):
     REFRESH_FAMILY = Rule(
         443, "RFC 8656 §8.2", "REQUESTED-ADDRESS-FAMILY is no family of the allocation"
     )
+
+    TICKET_IN_ALLOCATE = Rule(400, "RFC 8016 §3.1.2", "MOBILITY-TICKET in Allocate is not empty")
+    MOBILITY_OFF = Rule(405, "RFC 8016 §3.1.2", "mobility is off")
+    MOBILITY_OF_ANYONE = Rule(
+        405, "RFC 8016 §5", "mobility needs credentials, which no-auth waives"
+    )
+    INVALID_TICKET = Rule(400, "RFC 8016 §3.2.2", "the ticket is not one of ours")
+    TICKET_OF_ANOTHER = Rule(441, "RFC 8016 §3.2.2", "the ticket belongs to another username")
+    NO_TICKETED_ALLOCATION = Rule(437, "RFC 8016 §3.2.2", "the ticket's allocation is gone")
+    TICKET_WITHOUT_MOVE = Rule(
+        400, "RFC 8016 §3.2.2", "a ticket on the 5-tuple that the allocation has already"
+    )
+    OLD_TICKET = Rule(400, "RFC 8016 §3.2.2", "the ticket has been used")
+    PATH_TAKEN = Rule(437, "RFC 8656 §5", "the new 5-tuple has another allocation")
 
     NO_PEER = Rule(400, "RFC 8656 §10.2", "XOR-PEER-ADDRESS is missing")
     PEER_FAMILY = Rule(

@@ -51,3 +51,4 @@ class Settings:
     third_party: str = ""
     default_family: DefaultFamily = DefaultFamily.IPV4
     reservation_lifetime: int = 30
+    mobility: bool = False

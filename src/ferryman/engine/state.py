@@ -15,11 +15,13 @@ from ferryman.engine.changes import Change
 from ferryman.engine.credential import Credential
 from ferryman.engine.five_tuple import FiveTuple
 from ferryman.engine.journal import Ending, Entry
+from ferryman.engine.mobile import Moving
 from ferryman.engine.nonce import Nonces
 from ferryman.engine.peer_rules import PeerRules
 from ferryman.engine.refusals import Refusal, Refused
 from ferryman.engine.relay import RelayLease, Reservations
 from ferryman.engine.settings import Settings
+from ferryman.engine.ticket import Tickets
 from ferryman.wire.address import Family
 from ferryman.wire.message import Message
 
@@ -32,9 +34,11 @@ class State:
     peer_rules: PeerRules
     nonces: Nonces
     random_token: Callable[[], bytes]
+    tickets: Tickets
     allocations: Allocations = field(default_factory=Allocations)
     reservations: Reservations = field(default_factory=Reservations)
     answered: Answered = field(default_factory=Answered)
+    moving: Moving = field(default_factory=Moving)
     closing: dict[int, Closing] = field(default_factory=dict)
     closing_relayed: dict[tuple[int, Family], RelayLease] = field(default_factory=dict)
     last_number: int = 0
@@ -107,6 +111,7 @@ class Exchange:
             raise Refused(Refusal.NO_ALLOCATION)
         if not self.owns(allocation):
             raise Refused(Refusal.WRONG_CREDENTIALS)
+        allocation.mobile.heard = self.five_tuple == allocation.mobile.next_path
         return allocation
 
     def owns(self, allocation: Allocation) -> bool:

@@ -17,6 +17,9 @@ from ferryman.engine.journal import (
     ChannelBound,
     Closed,
     Entry,
+    Moved,
+    MoveGivenUp,
+    Moving,
     Opened,
     Permitted,
     Refreshed,
@@ -32,7 +35,7 @@ REFUSALS_PER_SECOND = 50
 """Lines that strangers can cause in a second; the rest are counted and reported in one line."""
 
 
-_DETAILS = (Challenged, Refreshed, Permitted, ChannelBound)
+_DETAILS = (Challenged, Refreshed, Moving, MoveGivenUp, Permitted, ChannelBound)
 """Entries that only a verbose log shows."""
 
 
@@ -52,6 +55,9 @@ class JournalLog:
             Opened: self._opened,
             Refreshed: self._refreshed,
             RelayedClosed: self._relayed_closed,
+            Moving: self._moving,
+            Moved: self._moved,
+            MoveGivenUp: self._move_given_up,
             Permitted: self._permitted,
             ChannelBound: self._channel_bound,
             Closed: self._closed,
@@ -113,6 +119,15 @@ class JournalLog:
     def _refreshed(self, entry: Refreshed) -> None:
         self._log.debug("allocation refreshed", **_allocation(entry), lifetime=entry.lifetime)
 
+    def _moving(self, entry: Moving) -> None:
+        self._log.debug("client moving", **_allocation(entry), before=str(entry.before.client))
+
+    def _moved(self, entry: Moved) -> None:
+        self._log.info("client moved", **_allocation(entry), before=str(entry.before.client))
+
+    def _move_given_up(self, entry: MoveGivenUp) -> None:
+        self._log.debug("client has not moved", **_allocation(entry))
+
     def _permitted(self, entry: Permitted) -> None:
         peers = ",".join(peer.host for peer in entry.peers)
         self._log.debug("permission installed", **_allocation(entry), peers=peers)
@@ -158,7 +173,15 @@ def _relayed(addresses: tuple[Address, ...]) -> str:
 
 
 def _allocation(
-    entry: Opened | Refreshed | RelayedClosed | Permitted | ChannelBound | Closed,
+    entry: Opened
+    | Refreshed
+    | RelayedClosed
+    | Moving
+    | Moved
+    | MoveGivenUp
+    | Permitted
+    | ChannelBound
+    | Closed,
 ) -> dict[str, Any]:
     return {
         **_client(entry.five_tuple),

@@ -12,12 +12,21 @@ from structlog.typing import FilteringBoundLogger
 
 from ferryman.auth.sources import Keys
 from ferryman.datapath import door
-from ferryman.datapath.door import Asked, Closed, Disconnected, Event, Noticed, RelayedClosed
+from ferryman.datapath.door import (
+    Asked,
+    Closed,
+    Disconnected,
+    Event,
+    Moved,
+    Noticed,
+    RelayedClosed,
+)
 from ferryman.engine.admission import Admitted, admit
 from ferryman.engine.allocate import relay_needs
 from ferryman.engine.credential import ANONYMOUS, Credential, NoCredential
 from ferryman.engine.decision import decide
 from ferryman.engine.ending import disconnected, expire, relayed_closed, stop, used
+from ferryman.engine.mobility import moved
 from ferryman.engine.proof import Proved, prove
 from ferryman.engine.refusals import Refusal
 from ferryman.engine.relay import RelayLease
@@ -107,6 +116,8 @@ class Pump:
                 return relayed_closed(self._state, allocation, family)
             case Disconnected(five_tuple):
                 return disconnected(self._state, five_tuple, now=now)
+            case Moved(allocation, five_tuple):
+                return moved(self._state, allocation, five_tuple, now=now)
             case Noticed(text):
                 self._log.warning(text)
                 return Outcome()
