@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -47,7 +49,7 @@ def test_nothing_can_be_gleaned_by_looking_at_tickets() -> None:
     assert len(set(sealed)) == 200
     shared = sum(
         one == other
-        for first, second in zip(sealed, sealed[1:], strict=False)
+        for first, second in pairwise(sealed)
         for one, other in zip(first, second, strict=True)
     )
     assert shared < 100, "of 6,368 pairs of octets; chance makes it 25"

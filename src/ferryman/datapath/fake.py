@@ -293,8 +293,8 @@ class FakeTable:
         # Whoever took over the client or an address keeps it.
         for family in tuple(allocation.relayed):
             self._close_relayed(allocation, family)
-        if self._by_client.get(allocation.five_tuple) is allocation:
-            del self._by_client[allocation.five_tuple]
+        for path in (allocation.five_tuple, allocation.second):
+            self._forget(allocation, path)
         usage = allocation.usage
         return (
             usage.sent_packets,
