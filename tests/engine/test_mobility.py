@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import pytest
 
+from ferryman.auth.long_term import long_term_key
 from ferryman.engine.changes import (
     CloseAllocation,
     ExtendAllocation,
     LeavePath,
     MoveAllocation,
 )
+from ferryman.engine.credential import Credential
 from ferryman.engine.ending import disconnected, expire
 from ferryman.engine.five_tuple import Transport
 from ferryman.engine.handover import HANDOVER
@@ -158,6 +160,25 @@ def test_a_thief_does_not_learn_whether_the_allocation_lives() -> None:
     answers += [resume(on(desk, 3, "bob"), stolen) for stolen in (ticket, newer)]
     assert {refusal(answer) for answer in answers} == {Refusal.TICKET_OF_ANOTHER}
     assert len({len(answer.packet) for answer in answers}) == 1
+
+
+def test_a_client_with_an_access_token_moves_with_the_session_key_that_it_used_last() -> None:
+    """RFC 7635: a token names no user, so the key stands for the client."""
+    desk = mobile_desk()
+    own, other = (
+        Credential("kid", "kid", (long_term_key("alice", REALM, password),), seconds_left=600)
+        for password in ("sesame", "other")
+    )
+    desk.credential = own
+    ticket = allocated(desk.client())
+    desk.credential = other
+    roamer = on(desk, 1)
+    stolen = roamer.signed(4, ((Attribute.MOBILITY_TICKET, ticket),), password="other")
+    assert refusal(roamer.send(stolen)) is Refusal.TICKET_OF_ANOTHER
+    desk.credential = None
+    assert refusal(resume(roamer, ticket)) is Refusal.TICKET_OF_ANOTHER
+    desk.credential = own
+    assert resume(roamer, ticket).code == 0
 
 
 def test_a_ticket_and_a_wrong_password_are_401() -> None:

@@ -73,7 +73,7 @@ def allocate(state: State, exchange: Exchange) -> tuple[tuple[int, bytes], ...]:
         *((Attribute.XOR_RELAYED_ADDRESS, address) for address in relayed),
         (Attribute.LIFETIME, encode_uint32(lifetime)),
         *token,
-        *ticket_attribute(state, allocation),
+        *ticket_attribute(state, exchange, allocation),
         (
             Attribute.XOR_MAPPED_ADDRESS,
             encode_xor_address(exchange.five_tuple.client, transaction_id),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from ferryman.engine import handover
 from ferryman.engine.allocation import Allocation
+from ferryman.engine.credential import Credential
 from ferryman.engine.ending import close, make_way
 from ferryman.engine.five_tuple import FiveTuple
 from ferryman.engine.journal import Ending
@@ -40,12 +41,12 @@ def ticketed(state: State, exchange: Exchange, value: bytes) -> Allocation:
     """
     _check_allowed(state)
     ticket = _opened(state, value)
-    if not ticket.belongs_to(exchange.credential.username):
+    if not ticket.belongs_to(_name(exchange.credential)):
         raise Refused(Refusal.TICKET_OF_ANOTHER)
     allocation = state.allocations.numbered(ticket.allocation)
     if allocation is None or allocation.expires_at <= exchange.now:
         raise Refused(Refusal.NO_TICKETED_ALLOCATION)
-    if allocation.username != exchange.credential.username:
+    if not _is_the_same_client(exchange, allocation):
         raise Refused(Refusal.TICKET_OF_ANOTHER)
     handover.settle(state, allocation, exchange.outcome, now=exchange.now)
     _check_path(state, exchange, allocation, ticket)
@@ -59,15 +60,16 @@ def move(state: State, exchange: Exchange, allocation: Allocation, value: bytes)
     if not allocation.mobile.repeats(serial, path, now=now):
         make_way(state, path, outcome, now=now)
         handover.begin(state, allocation, path, outcome, ticket=serial, now=now)
-    return ticket_attribute(state, allocation)
+    return ticket_attribute(state, exchange, allocation)
 
 
-def ticket_attribute(state: State, allocation: Allocation) -> Attributes:
+def ticket_attribute(state: State, exchange: Exchange, allocation: Allocation) -> Attributes:
     """MOBILITY-TICKET with the newest ticket; nothing for an allocation that is not mobile."""
     if not allocation.mobile.is_mobile:
         return ()
-    number, newest = allocation.number, allocation.mobile.newest
-    return ((Attribute.MOBILITY_TICKET, state.tickets.seal(number, newest, allocation.username)),)
+    name = _name(exchange.credential)
+    ticket = state.tickets.seal(allocation.number, allocation.mobile.newest, name)
+    return ((Attribute.MOBILITY_TICKET, ticket),)
 
 
 def moved(state: State, number: int, path: FiveTuple, *, now: int) -> Outcome:
@@ -89,6 +91,18 @@ def _check_allowed(state: State) -> None:
         raise Refused(Refusal.MOBILITY_OFF)
     if not state.settings.authenticated:
         raise Refused(Refusal.MOBILITY_OF_ANYONE)
+
+
+def _name(credential: Credential) -> str:
+    """Who a ticket belongs to; access tokens name nobody (RFC 7635)."""
+    return "token" if credential.is_third_party else f"user {credential.username}"
+
+
+def _is_the_same_client(exchange: Exchange, allocation: Allocation) -> bool:
+    """The same user; of a third party's clients, the one with the session key last used."""
+    grant = allocation.grant
+    same_key = grant is None or not set(grant.keys).isdisjoint(exchange.credential.keys)
+    return same_key and exchange.owns(allocation)
 
 
 def _check_path(state: State, exchange: Exchange, allocation: Allocation, ticket: Ticket) -> None:
