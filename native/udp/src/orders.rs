@@ -12,7 +12,7 @@ use crate::inbox::{Command, Order};
 use crate::listener::Listener;
 use crate::poller::{Interest, Token};
 use crate::queue::Event;
-use crate::relay::{Client, Relay, RelayPlace};
+use crate::relay::{Relay, RelayPlace};
 use crate::worker::Worker;
 
 impl Worker {
