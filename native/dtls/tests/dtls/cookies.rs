@@ -84,28 +84,33 @@ fn crumbs_and_lies_are_dropped() {
 }
 
 #[test]
-fn a_hello_too_short_for_the_question_is_not_answered() {
-    // Version, random, no session id, no cookie, one suite, no compression: 42 bytes of body.
-    let mut hello = vec![22, 0xFE, 0xFF, 0, 0, 0, 0, 0, 0, 0, 0, 0, 50];
-    hello.extend_from_slice(&[1, 0, 0, 38, 0, 0, 0, 0, 0, 0, 0, 38]);
-    hello.extend_from_slice(&[0xFE, 0xFD]);
-    hello.extend_from_slice(&[9; 32]);
-    hello.extend_from_slice(&[0, 0, 0, 0]);
-    assert_eq!(hello.len(), 63);
-    match gate().knock_untrusted(&hello, ADDRESS, 0) {
-        Knock::AskBack(question) => assert!(question.len() <= 63),
-        Knock::Drop => {}
-        Knock::Open(_) => panic!("without a cookie"),
+fn the_vectors_are_asked_or_dropped() {
+    let file = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../vectors/client_hellos.json"
+    );
+    let text = std::fs::read_to_string(file).expect(file);
+    let rows: serde_json::Value = serde_json::from_str(&text).expect(file);
+    let rows = rows.as_array().expect("an array");
+    assert!(!rows.is_empty());
+    for row in rows {
+        let field = |name| row[name].as_str().unwrap_or_else(|| panic!("{row}"));
+        let datagram = octets(field("hex"));
+        let verdict = match gate().knock_untrusted(&datagram, ADDRESS, 0) {
+            Knock::AskBack(question) => {
+                assert!(question.len() <= datagram.len(), "{row}");
+                "asked"
+            }
+            Knock::Drop => "dropped",
+            Knock::Open(_) => "opened",
+        };
+        assert_eq!(verdict, field("verdict"), "{row}");
     }
-    hello.truncate(62);
-    hello[12] = 49;
-    hello[16] = 37;
-    hello[24] = 37;
-    match gate().knock_untrusted(&hello, ADDRESS, 0) {
-        Knock::AskBack(question) => assert!(question.len() <= 62),
-        Knock::Drop => {}
-        Knock::Open(_) => panic!("without a cookie"),
-    }
+}
+
+fn octets(hex: &str) -> Vec<u8> {
+    let octet = |at| u8::from_str_radix(&hex[at..at + 2], 16).expect("hex");
+    (0..hex.len()).step_by(2).map(octet).collect()
 }
 
 #[test]
