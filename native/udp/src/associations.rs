@@ -240,3 +240,71 @@ impl Associations {
 fn nanoseconds(wait: Duration) -> u64 {
     (wait.as_nanos().min(u64::MAX.into()) as u64).max(SHORTEST_TIMER)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use ferryman_dtls::Endpoint;
+    use ferryman_flow::Transport;
+
+    use super::*;
+    use crate::batch_out::Via;
+
+    fn associate(number: u64, now: u64) -> Associate {
+        let endpoint = Endpoint::trusting_client().unwrap_or_else(|trouble| panic!("{trouble}"));
+        let association = Association::connect(&endpoint, b"");
+        let association = association.unwrap_or_else(|trouble| panic!("{trouble}"));
+        let client = SocketAddr::from(([192, 0, 2, 1], number as u16));
+        let datagrams = FiveTuple {
+            transport: Transport::Udp,
+            client,
+            server: SocketAddr::from(([192, 0, 2, 2], 3478)),
+            socket: 1,
+        };
+        let route = Route {
+            via: Via::Listener(0),
+            to: client,
+            source: None,
+        };
+        Associate::new(association, number, datagrams, route, [0; 32], now)
+    }
+
+    #[test]
+    fn nothing_is_left_of_associations_that_are_gone() {
+        let mut all = Associations::new(2, Limits::default(), 10);
+        let mut room = vec![0; ferryman_dtls::LONGEST_MESSAGE];
+        for number in 1..=3 {
+            let mut associate = associate(number, 5);
+            // It has said hello, and waits for an answer.
+            associate.association.poll(&mut room);
+            all.insert(associate);
+            all.settle(number, 5);
+        }
+        assert!(all.deadline().is_some());
+        all.own(2);
+        all.disown(2, 6);
+        all.own(3);
+        for number in 1..=3 {
+            assert!(all.remove(number).is_some());
+        }
+        assert!(all.remove(1).is_none());
+        assert_eq!((all.len(), all.deadline()), (0, None));
+        assert!(all.by_client.is_empty() && all.timers.is_empty());
+        let client = SocketAddr::from(([192, 0, 2, 1], 1)).ip();
+        assert_eq!(all.sources.open(Source::of(client)), 0);
+    }
+
+    #[test]
+    fn an_owner_is_never_overdue_and_others_are_in_time() {
+        let mut all = Associations::new(2, Limits::default(), 10);
+        all.insert(associate(1, 5));
+        assert_eq!(all.overdue(4 + HANDSHAKE_TIMEOUT), None);
+        assert_eq!(all.overdue(5 + HANDSHAKE_TIMEOUT), Some(1));
+        all.own(1);
+        assert_eq!(all.overdue(u64::MAX), None);
+        all.disown(1, 7);
+        assert_eq!(all.overdue(16), None);
+        assert_eq!(all.overdue(17), Some(1));
+    }
+}
