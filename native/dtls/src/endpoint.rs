@@ -12,6 +12,9 @@ const SET_SESSION_CACHE: c_int = 44;
 const CHAIN_CERTIFICATE: c_int = 89;
 const MODE: c_int = 33;
 const RELEASE_BUFFERS: c_long = 0x10;
+/// OpenSSL makes room for a handshake message as soon as its first fragment tells a length.
+const SET_MAX_CERT_LIST: c_int = 51;
+const LONGEST_CHAIN: c_long = 16 << 10;
 
 const NO_QUERY_MTU: u64 = 1 << 12;
 const NO_TICKET: u64 = 1 << 14;
@@ -119,6 +122,7 @@ impl Endpoint {
         context.control(SET_MIN_VERSION, DTLS_1_2, ptr::null_mut());
         context.control(SET_SESSION_CACHE, 0, ptr::null_mut());
         context.control(MODE, RELEASE_BUFFERS, ptr::null_mut());
+        context.control(SET_MAX_CERT_LIST, LONGEST_CHAIN, ptr::null_mut());
         Ok(Self {
             context: Arc::new(context),
         })

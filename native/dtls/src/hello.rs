@@ -40,6 +40,19 @@ impl ClientHello {
     }
 }
 
+/// Whether a datagram has a record of a later epoch than the first, which is an encrypted one.
+pub fn has_encrypted(datagram: &[u8]) -> bool {
+    let mut rest = datagram;
+    while let (Some(epoch), Some(length)) = (rest.get(3..5), u16_at(rest, 11)) {
+        if epoch != [0, 0] {
+            return true;
+        }
+        let end = RECORD_HEADER + usize::from(length);
+        rest = rest.get(end..).unwrap_or_default();
+    }
+    false
+}
+
 /// Whether a datagram begins a handshake: its first record is a plaintext ClientHello, whole or
 /// not.
 pub(crate) fn begins_handshake(datagram: &[u8]) -> bool {

@@ -15,6 +15,7 @@ mod mailbox;
 pub use association::{Association, Heard};
 pub use endpoint::{Credentials, Endpoint};
 pub use gate::{Gate, Knock};
+pub use hello::has_encrypted;
 pub use library::Trouble;
 
 /// No handshake datagram is longer, so that none is fragmented on its way (in bytes, without IP

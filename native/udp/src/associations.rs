@@ -6,7 +6,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::time::Duration;
 
-use ferryman_dtls::Association;
+use ferryman_dtls::{has_encrypted, Association};
 use ferryman_flow::FiveTuple;
 
 use crate::batch_out::Route;
@@ -16,10 +16,13 @@ use crate::pending::Pending;
 use crate::sources::{Source, Sources};
 
 /// How many handshakes may go on at once, and how many of one source.
-const HANDSHAKES: usize = 1024;
+const HANDSHAKES: usize = 512;
 const HANDSHAKES_OF_SOURCE: usize = 64;
 /// How long a handshake may take, ns.
 const HANDSHAKE_TIMEOUT: u64 = 15 * SECOND;
+/// How many datagrams with encrypted records a handshake may get: OpenSSL keeps each, in a buffer of
+/// 17 KiB, until it can read it.
+const EARLY: usize = 8;
 /// OpenSSL rounds its timers: looking again sooner than this would be too early (ns).
 const SHORTEST_TIMER: u64 = SECOND / 100;
 
@@ -46,6 +49,8 @@ pub(crate) struct Associate {
     pub(crate) stage: Stage,
     /// It has sent a request that the engine has seen.
     pub(crate) asked: bool,
+    /// How many encrypted datagrams came before it was established.
+    early: usize,
     /// When its last flight is to be sent again.
     timer: Option<u64>,
 }
@@ -73,8 +78,19 @@ impl Associate {
             cookie,
             stage: Stage::Handshake { since: now },
             asked: false,
+            early: 0,
             timer: None,
         }
+    }
+
+    /// Whether a datagram is one too many for a handshake that is not over.
+    pub(crate) fn is_one_too_many(&mut self, datagram: &[u8]) -> bool {
+        let shakes_hands = matches!(self.stage, Stage::Handshake { .. });
+        if !shakes_hands || !has_encrypted(datagram) {
+            return false;
+        }
+        self.early += 1;
+        self.early > EARLY
     }
 }
 

@@ -159,10 +159,14 @@ impl Worker {
 
     fn hear(&mut self, number: u64, packet: Piece) {
         let datagram = self.slots.octets(packet);
-        if let Some(associate) = self.forwarder.dtls.associations.get_mut(number) {
-            associate.association.receive(datagram);
-            self.read_association(number);
+        let Some(associate) = self.forwarder.dtls.associations.get_mut(number) else {
+            return;
+        };
+        if associate.is_one_too_many(datagram) {
+            return self.unassociated();
         }
+        associate.association.receive(datagram);
+        self.read_association(number);
     }
 
     /// Takes every message that the last datagram brought, and sends what the handshake has to say.

@@ -395,6 +395,32 @@ fn garbage_and_crumbs_are_counted_and_forgotten() {
 }
 
 #[test]
+fn a_handshake_keeps_only_so_much_that_it_cannot_read_yet() {
+    let rig = served(Settings::default());
+    let mut client = Dtls::at(rig.udp);
+    let hello = client.second_hello();
+    client.socket.send(&hello).unwrap();
+    client.association.receive(&receive(&client.socket));
+    for number in 0..20u8 {
+        let early = [23, 0xFE, 0xFD, 0, 1, 0, 0, 0, 0, 0, number, 0, 40];
+        // Every other one hides behind a record that may be read.
+        let before = if number % 2 == 0 { &hello[..] } else { &[] };
+        let datagram = [before, &early, &[7; 40]].concat();
+        client.socket.send(&datagram).unwrap();
+    }
+    until(|| rig.counter("dropped_unassociated") == 12);
+    let mut other = Dtls::connect(rig.udp);
+    let asked = request(BINDING);
+    for _ in 0..20 {
+        other.send(&asked);
+        assert!(
+            answers(&other.receive(), &asked),
+            "no limit once it is established"
+        );
+    }
+}
+
+#[test]
 fn without_a_certificate_records_are_no_turn() {
     let rig = Rig::new();
     let mut client = Dtls::at(rig.udp);
