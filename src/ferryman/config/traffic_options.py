@@ -24,7 +24,7 @@ from ferryman.config.option import Option, Section, ignored, not_built
 _OLDER = "TLS 1.2 and 1.3 are spoken, and nothing older"
 _FINITE = "keys are exchanged over elliptic curves (ECDHE), which has no such parameters"
 _NO_DEVICE = "sockets are not bound to a device"
-_NO_TLS_DISCOVERY = "NAT behaviour discovery (RFC 5780) is answered over UDP and TCP only"
+_NO_TLS_DISCOVERY = "RFC 5780 is answered on listening-port and alt-listening-port only"
 _NO_HTTP = "HTTP on a TURN port gets no answer"
 _NO_ALTERNATE = "clients are not sent to other servers"
 _NO_MULTIPLEX = "every allocation has a relay port of its own"
