@@ -245,6 +245,16 @@ def test_a_family_that_was_deleted_is_443_and_the_last_one_is_the_allocation(
     assert refresh(client).code == 437
 
 
+def test_permissions_and_channels_of_a_deleted_family_leave_their_room() -> None:
+    desk = Desk(Settings(realm=REALM, maximum_permissions=1, maximum_channels=1))
+    client = desk.client()
+    client.allocate(BOTH)
+    assert client.bind(0x4000, PEER_V6).code == 0
+    assert client.permit(PEER).code == 508
+    refresh(client, IPV6, ZERO)
+    assert client.bind(0x4001, PEER).code == 0
+
+
 def test_a_second_family_cannot_be_had_later() -> None:
     _, client = dual()
     refresh(client, IPV6, ZERO)

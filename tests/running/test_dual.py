@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import socket
 import time
+from pathlib import Path
 
 import pytest
 
 from ferryman.wire.address import Address, Family
 from ferryman.wire.registry import Attribute, Method
-from ferryman.wire.values import encode_family, encode_uint32
-from tests.running.conftest import Connect, logged
-from tests.servers import RunningServer
-from tests.turn_client import Peer
+from ferryman.wire.values import (
+    decode_address_error_untrusted,
+    encode_family,
+    encode_uint32,
+)
+from tests.running.conftest import ACCOUNTS, Connect, logged
+from tests.servers import RunningServer, start_server
+from tests.turn_client import Peer, TurnClient
 
 BOTH = (Attribute.ADDITIONAL_ADDRESS_FAMILY, encode_family(Family.IPV6))
 FAMILY = Attribute.REQUESTED_ADDRESS_FAMILY
@@ -76,6 +81,26 @@ def wait_until_free(address: Address) -> None:
             else:
                 return
     pytest.fail(f"{address} is still bound")
+
+
+@pytest.mark.parametrize("relay_ip", ["127.0.0.1", "::1"])
+def test_a_family_without_a_relay_ip_is_named_and_the_other_is_given(
+    tmp_path: Path, relay_ip: str
+) -> None:
+    lines = [*ACCOUNTS, "listening-ip=127.0.0.1", f"relay-ip={relay_ip}"]
+    with (
+        start_server(lines, tmp_path, addresses=[]) as server,
+        TurnClient(server.port, "alice", "sesame") as client,
+    ):
+        answer = client.allocate(BOTH)
+        assert [address.host for address in answer.addresses(Attribute.XOR_RELAYED_ADDRESS)] == [
+            relay_ip
+        ]
+        value = answer.message.first(Attribute.ADDRESS_ERROR_CODE)
+        assert value is not None
+        missing = Family.IPV6 if relay_ip == "127.0.0.1" else Family.IPV4
+        reason = "Address Family not Supported"
+        assert decode_address_error_untrusted(value) == (missing, 440, reason)
 
 
 def test_two_dual_clients_of_one_server_reach_each_other_over_both_families(
