@@ -85,7 +85,8 @@ class Program:
         if self.name == "coturn":
             return [str(self.path), *_coturn_words(self.path, settings, folder)]
         file = folder / "turnserver.conf"
-        file.write_text(_configuration(settings))
+        # One machine stands for many clients here, and coturn has no such limit by default.
+        file.write_text(_configuration(settings) + "unauthorized-ratelimit=no\n")
         return [str(self.path), "serve", "-c", str(file), "--state-dir", str(folder)]
 
 

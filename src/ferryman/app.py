@@ -278,9 +278,11 @@ def _secrets(configuration: Configuration) -> tuple[str, ...]:
     return tuple(secret.get_secret_value() for secret in configuration.auth_secrets)
 
 
-def _has_secrets(configuration: Configuration) -> bool:
-    """Whether there are names that nobody can look up by their hash (RFC 8489 §14.4)."""
-    return configuration.secret_in_state_folder or bool(configuration.auth_secrets)
+def _all_names_are_known(configuration: Configuration) -> bool:
+    """Whether every name can be looked up by its hash (RFC 8489 §14.4), so that clients may be
+    told to send nothing else."""
+    secrets = configuration.secret_in_state_folder or configuration.auth_secrets
+    return not secrets and configuration.third_party is None
 
 
 def _token_database(configuration: Configuration, log: FilteringBoundLogger) -> OauthKeys | None:
@@ -337,7 +339,7 @@ def _state(configuration: Configuration, settings: server_settings.Settings) -> 
         nonces=Nonces(
             os.urandom(32),
             configuration.nonce_lifetime,
-            anonymous_usernames=not _has_secrets(configuration),
+            anonymous_usernames=_all_names_are_known(configuration),
         ),
         random_token=lambda: os.urandom(8),
         tickets=Tickets(os.urandom(KEY_LENGTH)),
@@ -362,6 +364,7 @@ def _engine_settings(configuration: Configuration) -> engine_settings.Settings:
         user_quota=configuration.user_quota,
         total_quota=configuration.total_quota,
         source_quota=configuration.source_quota,
+        unauthorized_per_second=configuration.unauthorized_per_second,
         maximum_permissions=configuration.maximum_permissions,
         maximum_channels=configuration.maximum_channels,
         bytes_per_second=configuration.bytes_per_second,

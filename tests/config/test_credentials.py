@@ -226,3 +226,23 @@ def test_a_text_that_cannot_be_prepared_is_taken_as_written_with_a_warning(
 
 def test_the_realm_is_prepared_too(reading: Reading) -> None:
     assert reading.file("user=a:b\nrealm=cafe\u0301.example\n").realm == "caf\u00e9.example"
+
+
+@pytest.mark.parametrize(
+    ("length", "beside", "octets"),
+    [
+        (68, "", None),
+        (69, "", 116),
+        (60, "fingerprint", None),
+        (61, "fingerprint", 116),
+        (127, "", 172),
+        (127, "no-udp", None),
+    ],
+)
+def test_a_realm_too_long_to_be_shown_over_udp_is_warned_about(
+    reading: Reading, length: int, beside: str, octets: int | None
+) -> None:
+    configuration = reading.file(f"user=a:b\nrealm={'r' * length}\n{beside}\n")
+    warned = [line for line in reading.notices(configuration) if "turnserver.conf:2: realm" in line]
+    assert len(warned) == (octets is not None)
+    assert octets is None or f"a 401 has {octets} octets" in warned[0]

@@ -52,6 +52,8 @@ HONOURED: list[tuple[str, str | None, str, object, object]] = [
     ("user-quota", "7", "user_quota", 0, 7),
     ("total-quota", "8", "total_quota", 0, 8),
     ("source-quota", "9", "source_quota", 0, 9),
+    ("unauthorized-ratelimit", "no", "unauthorized_per_second", 100, 0),
+    ("unauthorized-ratelimit-rps", "12", "unauthorized_per_second", 100, 12),
     ("source-connections", "10", "source_connections", 0, 10),
     ("total-connections", "11", "total_connections", 0, 11),
     ("max-permissions", "64", "maximum_permissions", 1024, 64),
@@ -101,7 +103,11 @@ def test_an_honoured_key_changes_what_it_says(
 
 @pytest.mark.parametrize(
     ("key", "attribute", "off"),
-    [(row[0], row[2], row[3]) for row in HONOURED if BY_NAME[row[0]].is_switch],
+    [
+        (row[0], row[2], row[4] if BY_NAME[row[0]].default == "yes" else row[3])
+        for row in HONOURED
+        if BY_NAME[row[0]].is_switch
+    ],
 )
 def test_a_switch_that_is_switched_off_is_off(
     reading: Reading, key: str, attribute: str, off: object

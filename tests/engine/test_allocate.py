@@ -245,7 +245,7 @@ def test_reservations_of_one_user_are_limited() -> None:
 
 
 def test_reservations_of_all_users_are_limited() -> None:
-    desk = Desk()
+    desk = Desk(Settings(realm=REALM, unauthorized_per_second=0))
     for port in range(1, 1025):
         desk.credential = Credential(f"{port}", f"{port}", (KEY,))
         assert desk.client(port).allocate(EVEN_AND_NEXT).code == 0

@@ -20,6 +20,8 @@ from ferryman.engine.journal import (
     Refreshed,
     RefusedRequest,
     RelayedClosed,
+    Silence,
+    Unanswered,
 )
 from ferryman.engine.refusals import Refusal
 from ferryman.engine.settings import SECOND
@@ -111,3 +113,23 @@ def test_a_line_names_the_clients_transport(transport: Transport) -> None:
     client = CLIENT._replace(transport=transport)
     (line,) = written(Format.TEXT, [Refreshed(client, 1, "alice", 600)])
     assert f" transport={transport.name.lower()} " in line
+
+
+def test_strangers_without_an_answer_make_one_line_a_second_for_each_reason() -> None:
+    stream = io.StringIO()
+    steady = SteadyStream(stream)
+    journal = JournalLog(make_log(Format.JSON, 20, steady), steady)
+    many = [Unanswered(CLIENT, Method.ALLOCATE, Silence.TOO_MANY)]
+    small = [Unanswered(CLIENT, Method.ALLOCATE, Silence.TOO_SMALL)]
+    for _ in range(5):
+        journal.write([*many * 100, *small], now=SECOND)
+    assert stream.getvalue() == ""
+    journal.write([], now=2 * SECOND)
+    lines = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert [(line["count"], line["client"]) for line in lines] == [
+        (500, "203.0.113.9:4000"),
+        (5, "203.0.113.9:4000"),
+    ]
+    assert "unauthorized-ratelimit-rps" in lines[0]["why"]
+    journal.write([], now=3 * SECOND)
+    assert len(stream.getvalue().splitlines()) == 2

@@ -18,6 +18,7 @@ from ferryman.config.given import Given
 from ferryman.config.notices import Findings
 from ferryman.config.values import ExternalAddress, StaticUser
 from ferryman.engine.peer_rules import PeerPolicy
+from ferryman.engine.strangers import AMPLIFICATION, SMALLEST_ALLOCATE, shortest_challenge
 
 _CREDENTIALS = ("user", "static-auth-secret", "use-auth-secret", "lt-cred-mech", "oauth")
 
@@ -191,6 +192,20 @@ def secrets_in_force(chosen: Chosen) -> tuple[SecretStr, ...]:
     return tuple(
         dict.fromkeys(secret for _, secret in chosen.every("static-auth-secret", SecretStr))
     )
+
+
+def check_realm(configuration: Configuration, where: Sequence[Given], findings: Findings) -> None:
+    """A realm has to fit into an answer of four times the smallest request over UDP."""
+    if configuration.no_auth or not configuration.udp:
+        return
+    length = shortest_challenge(configuration.realm, fingerprint=configuration.fingerprint)
+    if length > AMPLIFICATION * SMALLEST_ALLOCATE:
+        findings.warn(
+            "realm",
+            f"so long that a 401 has {length} octets, over four times the smallest Allocate: over "
+            "UDP most clients, browsers among them, will get no answer",
+            where,
+        )
 
 
 def check_peers(configuration: Configuration, findings: Findings) -> None:

@@ -73,6 +73,7 @@ class Configuration(BaseModel):
     user_quota: int
     total_quota: int
     source_quota: int
+    unauthorized_per_second: int
     source_connections: int
     total_connections: int
     maximum_permissions: int

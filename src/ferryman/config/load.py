@@ -50,6 +50,7 @@ def load(
     findings.notices += unheeded(chosen.entries)
     configuration = _configured(path, chosen, findings)
     checks.check_peers(configuration, findings)
+    checks.check_realm(configuration, chosen.where("realm"), findings)
     check_discovery(configuration, chosen, findings)
     if findings.problems:
         raise ConfigurationError(findings.problems)
@@ -107,6 +108,7 @@ def _configured(path: Path | None, chosen: Chosen, findings: Findings) -> Config
         user_quota=chosen.one("user-quota", int),
         total_quota=chosen.one("total-quota", int),
         source_quota=chosen.one("source-quota", int),
+        unauthorized_per_second=_unauthorized_per_second(chosen),
         source_connections=chosen.one("source-connections", int),
         total_connections=chosen.one("total-connections", int),
         maximum_permissions=chosen.one("max-permissions", int),
@@ -174,6 +176,12 @@ def _realm(chosen: Chosen, findings: Findings) -> str:
     if chosen.is_given("user") or chosen.is_given("lt-cred-mech"):
         findings.note("realm", f"not given, taken to be {realm}")
     return realm
+
+
+def _unauthorized_per_second(chosen: Chosen) -> int:
+    """0: no limit."""
+    limited = chosen.one("unauthorized-ratelimit", bool)
+    return chosen.one("unauthorized-ratelimit-rps", int) if limited else 0
 
 
 def _peer_policy(path: Path | None, chosen: Chosen) -> PeerPolicy:

@@ -28,7 +28,6 @@ _NO_TLS_DISCOVERY = "RFC 5780 is answered on listening-port and alt-listening-po
 _NO_HTTP = "HTTP on a TURN port gets no answer"
 _NO_ALTERNATE = "clients are not sent to other servers"
 _NO_MULTIPLEX = "every allocation has a relay port of its own"
-_NO_SOURCE_LIMIT = "unauthorized answers are not limited by source"
 _BATCHES = "the datapath chooses its own batches"
 _ONE_WORKER = "one worker thread carries the traffic"
 
@@ -191,9 +190,19 @@ LIMIT_OPTIONS = (
         "how long a client may stay without an allocation",
         "a client without an allocation leaves nothing behind",
     ),
-    not_built("unauthorized-ratelimit", SWITCH, _M, "limit 401 by source", _NO_SOURCE_LIMIT),
-    not_built(
-        "unauthorized-ratelimit-rps", whole(0, 2**31 - 1, bare=10), _M, "401/s", _NO_SOURCE_LIMIT
+    Option(
+        "unauthorized-ratelimit",
+        SWITCH,
+        _M,
+        "limit the answers over UDP to those of a source who have proved nothing (400, 401, 438)",
+        "yes",
+    ),
+    Option(
+        "unauthorized-ratelimit-rps",
+        whole(1, 1_000_000, bare=100),
+        _M,
+        "how many of them a second, for each source; ten times as many at once",
+        "100",
     ),
     not_built(
         "drain-min-allocations",

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from ferryman.engine.changes import Change, Reply
+from ferryman.engine.changes import Reply
 from ferryman.engine.credential import Claim
 from ferryman.engine.five_tuple import FiveTuple
-from ferryman.engine.journal import Challenged, RefusedRequest
+from ferryman.engine.journal import Challenged, RefusedRequest, Silence, Unanswered
 from ferryman.engine.offer import Offer
 from ferryman.engine.refusals import Refusal
 from ferryman.engine.state import Outcome, Request, State
@@ -89,20 +89,20 @@ def _claim(state: State, request: Request, *, now: int) -> Admitted | Outcome:
         return challenge(state, request, Refusal.NO_INTEGRITY, now=now)
     nonce = found.get(_NONCE)
     if nonce is None or _REALM not in found or not (_USERNAME in found or _USERHASH in found):
-        return _refuse(state, request, Refusal.INCOMPLETE_CREDENTIALS)
+        return _refuse(state, request, Refusal.INCOMPLETE_CREDENTIALS, now=now)
     issued = state.nonces.read_untrusted(nonce, request.five_tuple, now=now)
     if issued is None:
         return challenge(state, request, Refusal.STALE_NONCE, now=now)
     algorithm = _algorithm(found, issued.offer)
     if isinstance(algorithm, Refusal):
-        return _refuse(state, request, algorithm)
+        return _refuse(state, request, algorithm, now=now)
     if not issued.fresh:
         return challenge(state, request, Refusal.STALE_NONCE, offer=issued.offer, now=now)
     token = found.get(_ACCESS_TOKEN) if state.settings.third_party else None
     try:
         claim = _claimed_untrusted(found, algorithm, token)
     except Malformed:
-        return _refuse(state, request, Refusal.MALFORMED_ATTRIBUTE)
+        return _refuse(state, request, Refusal.MALFORMED_ATTRIBUTE, now=now)
     return Admitted(request, claim, issued.offer, _ALGORITHM in found)
 
 
@@ -150,17 +150,27 @@ def challenge(
     times the request, it is one with a decoy for a nonce, which the client will find stale; and
     where that does not fit either there is no answer.
     """
-    replies: list[Change] = []
+    method = request.message.method
+    if not _may_answer(state, request, now=now):
+        return _silent(request, Silence.TOO_MANY)
+    reply = _fitting(state, request, refusal, offer, now=now)
+    if reply is None:
+        return _silent(request, Silence.TOO_SMALL)
+    if refusal in (Refusal.NO_INTEGRITY, Refusal.STALE_NONCE):
+        return Outcome([reply], [Challenged(request.five_tuple, method, refusal)])
+    entry = RefusedRequest(request.five_tuple, method, username, refusal, detail)
+    return Outcome([reply], [entry])
+
+
+def _fitting(
+    state: State, request: Request, refusal: Refusal, offer: Offer, *, now: int
+) -> Reply | None:
+    """The fullest challenge that the request leaves room for, None where it leaves none."""
     for attributes in _challenges(state, request, offer, now=now):
         reply = _error(state, request, refusal, *attributes)
-        if fits(reply.message, request):
-            replies.append(reply)
-            break
-    method = request.message.method
-    if refusal in (Refusal.NO_INTEGRITY, Refusal.STALE_NONCE):
-        return Outcome(replies, [Challenged(request.five_tuple, method, refusal)])
-    entry = RefusedRequest(request.five_tuple, method, username, refusal, detail)
-    return Outcome(replies, [entry])
+        if fits(reply.message, request.packet, request.five_tuple.transport):
+            return reply
+    return None
 
 
 def _challenges(
@@ -179,9 +189,20 @@ def _challenges(
     yield (realm, (_NONCE, decoy))
 
 
-def _refuse(state: State, request: Request, refusal: Refusal) -> Outcome:
+def _refuse(state: State, request: Request, refusal: Refusal, *, now: int) -> Outcome:
+    if not _may_answer(state, request, now=now):
+        return _silent(request, Silence.TOO_MANY)
     entry = RefusedRequest(request.five_tuple, request.message.method, "", refusal, "")
     return Outcome([_error(state, request, refusal)], [entry])
+
+
+def _may_answer(state: State, request: Request, *, now: int) -> bool:
+    per_second = state.settings.unauthorized_per_second
+    return state.strangers.may_be_answered(request.five_tuple, per_second, now=now)
+
+
+def _silent(request: Request, silence: Silence) -> Outcome:
+    return Outcome([], [Unanswered(request.five_tuple, request.message.method, silence)])
 
 
 def _error(

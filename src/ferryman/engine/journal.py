@@ -31,6 +31,21 @@ class Challenged(NamedTuple):
     refusal: Refusal
 
 
+class Silence(Enum):
+    """Why a request that should have had a 400, 401 or 438 got no answer."""
+
+    TOO_MANY = "more than unauthorized-ratelimit-rps from one source"
+    TOO_SMALL = "the answer would be over four times the request"
+
+
+class Unanswered(NamedTuple):
+    """A stranger got no answer at all."""
+
+    five_tuple: FiveTuple
+    method: int
+    silence: Silence
+
+
 class RefusedRequest(NamedTuple):
     """A request was refused; `detail` says which rule, address or attribute it was."""
 
@@ -121,6 +136,7 @@ class Closed(NamedTuple):
 
 Entry: TypeAlias = (
     Challenged
+    | Unanswered
     | RefusedRequest
     | Opened
     | Refreshed

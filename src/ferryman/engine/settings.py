@@ -29,7 +29,8 @@ class Settings:
 
     `bytes_per_second`: what each allocation may carry in each direction. `capacity`: how much of
     that may be promised in all, also in bytes per second. `source_quota`: allocations of one
-    source (see `source`).
+    source (see `source`). `unauthorized_per_second`: answers over UDP to those of a source who have
+    proved nothing; 0 is no limit.
     """
 
     realm: str
@@ -52,3 +53,4 @@ class Settings:
     default_family: DefaultFamily = DefaultFamily.IPV4
     reservation_lifetime: int = 30
     mobility: bool = False
+    unauthorized_per_second: int = 100

@@ -21,6 +21,7 @@ from ferryman.engine.peer_rules import PeerRules
 from ferryman.engine.refusals import Refusal, Refused
 from ferryman.engine.relay import RelayLease, Reservations
 from ferryman.engine.settings import Settings
+from ferryman.engine.strangers import Strangers
 from ferryman.engine.ticket import Tickets
 from ferryman.wire.address import Family
 from ferryman.wire.message import Message
@@ -39,6 +40,7 @@ class State:
     reservations: Reservations = field(default_factory=Reservations)
     answered: Answered = field(default_factory=Answered)
     moving: Moving = field(default_factory=Moving)
+    strangers: Strangers = field(default_factory=Strangers)
     closing: dict[int, Closing] = field(default_factory=dict)
     closing_relayed: dict[tuple[int, Family], RelayLease] = field(default_factory=dict)
     last_number: int = 0

@@ -25,6 +25,8 @@ from ferryman.engine.journal import (
     Refreshed,
     RefusedRequest,
     RelayedClosed,
+    Silence,
+    Unanswered,
 )
 from ferryman.engine.settings import SECOND
 from ferryman.server.log import SteadyStream
@@ -48,9 +50,11 @@ class JournalLog:
         self._second = 0
         self._in_second = 0
         self._suppressed = 0
+        self._silences: dict[Silence, tuple[int, Unanswered]] = {}
         self._verbose = log.is_enabled_for(logging.DEBUG)
         self._writers: dict[type, Callable[[Any], None]] = {
             Challenged: self._challenged,
+            Unanswered: self._unanswered,
             RefusedRequest: self._refused,
             Opened: self._opened,
             Refreshed: self._refreshed,
@@ -73,10 +77,18 @@ class JournalLog:
                     self._writers[type(entry)](entry)
 
     def tell_suppressed(self) -> None:
-        """Account for the refusals that were only counted; once a second, and at the end."""
+        """Account for what was only counted; once a second, and at the end."""
         if self._suppressed:
             self._log.warning("refusals not logged one by one", count=self._suppressed)
         self._suppressed = 0
+        for silence, (count, last) in self._silences.items():
+            self._log.warning(
+                "strangers got no answer",
+                **_client(last.five_tuple),
+                count=count,
+                why=silence.value,
+            )
+        self._silences.clear()
 
     def _new_second(self, second: int) -> None:
         self.tell_suppressed()
@@ -91,6 +103,11 @@ class JournalLog:
             code=entry.refusal.code,
             reason=entry.refusal.value.meaning,
         )
+
+    def _unanswered(self, entry: Unanswered) -> None:
+        """A flood of these makes one line a second, with the client that came last."""
+        count, _ = self._silences.get(entry.silence, (0, entry))
+        self._silences[entry.silence] = (count + 1, entry)
 
     def _refused(self, entry: RefusedRequest) -> None:
         self._in_second += 1
