@@ -27,6 +27,7 @@ from ferryman.config.state_file import StateFileError
 from ferryman.config.values import Dtls, ThirdPartyKeys, Tls
 from ferryman.datapath import _native
 from ferryman.engine import settings as engine_settings
+from ferryman.engine.alternate import Alternates
 from ferryman.engine.five_tuple import Transport
 from ferryman.engine.nonce import Nonces
 from ferryman.engine.state import State
@@ -343,6 +344,10 @@ def _state(configuration: Configuration, settings: server_settings.Settings) -> 
         ),
         random_token=lambda: os.urandom(8),
         tickets=Tickets(os.urandom(KEY_LENGTH)),
+        alternates=Alternates(
+            configuration.alternates,
+            frozenset(listener.address.port for listener in settings.listeners),
+        ),
     )
 
 

@@ -13,6 +13,8 @@ HOSTS = {
     "turn.example.com": ("192.0.2.10", "2001:db8::10", "192.0.2.11"),
     "four.example.com": ("192.0.2.4",),
     "inside.example.com": ("10.0.0.5",),
+    "turn1.example.com": ("192.0.2.21",),
+    "turn2.example.com": ("192.0.2.22", "2001:db8::22"),
     "odd_name.example.com": ("192.0.2.12",),
 }
 

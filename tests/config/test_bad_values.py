@@ -75,7 +75,7 @@ ADDRESS = "expected an IP address or a host name"
          "expected the lower address of the range first, got '10.0.0.9-10.0.0.1'"),
         ("allowed-peer-ip=10.0.0.1/8",
          "expected 10.0.0.0/8, the network that 10.0.0.1 lies in, got '10.0.0.1/8'"),
-        ("alternate-server=a b", "expected ADDRESS:PORT, got 'a b'"),
+        ("aux-server=a b", "expected ADDRESS:PORT, got 'a b'"),
         ("realm=a\x07b", "expected UTF-8 text without control characters, got 'a\\x07b'"),
         (f"realm={'x' * 200}", f"expected 1 to 127 characters, got '{'x' * 57}...'"),
     ],

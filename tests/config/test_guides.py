@@ -86,7 +86,7 @@ def keys_warned_of(configuration: Configuration) -> set[str]:
         ("production", {"log-file", "simple-log"}),
         ("threads", {"cpus"}),
         ("bandwidth", set()),
-        ("alternates", {"alternate-server", "tls-alternate-server"}),
+        ("alternates", set()),
         ("meetings", set()),
         ("talk", set()),
         ("quiet-log", {"no-stdout-log", "log-file", "syslog", "simple-log"}),

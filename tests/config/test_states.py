@@ -82,11 +82,13 @@ TLS_KEYS = {"tls-listening-port", "cert", "pkey", "pkey-pwd", "cipher-list", "CA
 THIRD_PARTY_KEYS = {"oauth", "oauth-key", "server-name", "userdb", "db"}
 # Its own tests are in test_discovery.py.
 DISCOVERY_KEYS = {"rfc5780"}
+# Their own tests are in test_alternates.py.
+ALTERNATE_KEYS = {f"{kind}alternate-server" for kind in ("", "udp-", "tcp-", "tls-")}
 
 
 def test_every_honoured_key_has_a_test() -> None:
     honoured = {option.name for option in OPTIONS if option.state is State.HONOURED}
-    elsewhere = CREDENTIAL_KEYS | TLS_KEYS | THIRD_PARTY_KEYS | DISCOVERY_KEYS
+    elsewhere = CREDENTIAL_KEYS | TLS_KEYS | THIRD_PARTY_KEYS | DISCOVERY_KEYS | ALTERNATE_KEYS
     assert {row[0] for row in HONOURED} | elsewhere == honoured
 
 

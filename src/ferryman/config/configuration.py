@@ -6,6 +6,7 @@ down, nor of the rooms that it is for.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, SecretStr
@@ -19,6 +20,8 @@ from ferryman.config.values import (
     ThirdPartyKeys,
     Tls,
 )
+from ferryman.engine.alternate import Alternate
+from ferryman.engine.five_tuple import Transport
 from ferryman.engine.peer_rules import PeerPolicy, PeerRule, PeerRules
 from ferryman.engine.settings import DefaultFamily
 
@@ -84,6 +87,7 @@ class Configuration(BaseModel):
     permission_lifetime: int
     channel_lifetime: int
 
+    alternates: Mapping[Transport, tuple[Alternate, ...]]
     fingerprint: bool
     mapped_address: bool
     rfc5766_channel_numbers: bool

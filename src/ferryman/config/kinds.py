@@ -11,6 +11,7 @@ import re
 from base64 import b64decode
 from collections.abc import Callable
 from dataclasses import dataclass
+from ipaddress import ip_address
 
 from pydantic import SecretBytes, SecretStr
 
@@ -18,7 +19,9 @@ from ferryman.auth.access_token import Algorithm, TokenKey
 from ferryman.config.names import Resolve, addresses, is_address
 from ferryman.config.problems import BadValueError
 from ferryman.config.values import ExternalAddress, StaticUser
+from ferryman.engine.alternate import Alternate
 from ferryman.engine.peer_rules import PeerRule, parse_peer_rule
+from ferryman.wire.address import Address
 from ferryman.wire.registry import MAX_USERNAME
 
 AUTO = "auto"
@@ -239,3 +242,37 @@ def _endpoint(text: str, resolve: Resolve) -> str:
 
 
 ENDPOINT = Kind("ADDRESS:PORT", _endpoint)
+
+
+def alternate(default_port: int) -> Kind:
+    """Another server: an address or a name, IPv6 in brackets, and a port where it is not the
+    usual one. Of a name, every address counts."""
+    form = re.compile(r"\[([0-9a-fA-F:.]+)\](?::([0-9]{1,5}))?|([^\s\[\]:]+)(?::([0-9]{1,5}))?")
+
+    def read(text: str, resolve: Resolve) -> tuple[Alternate, ...]:
+        found = form.fullmatch(text)
+        if found is None:
+            raise BadValueError("expected HOST or HOST:PORT, an IPv6 address in brackets")
+        host = found[1] or found[3]
+        port = int(found[2] or found[4] or default_port)
+        if not 1 <= port <= 65535:
+            raise BadValueError("expected a port from 1 to 65535")
+        ips = addresses(host, resolve)
+        if any(not any(ip) for ip in ips):
+            raise BadValueError("expected an address that clients can reach")
+        domain = "" if _is_literal(host) else host
+        return tuple(Alternate(Address(ip, port), domain) for ip in ips)
+
+    return Kind("HOST[:PORT]", read)
+
+
+def _is_literal(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+ALTERNATE = alternate(3478)
+TLS_ALTERNATE = alternate(5349)

@@ -27,6 +27,8 @@ from ferryman.config.values import (
     LogFormat,
     LogLevel,
 )
+from ferryman.engine.alternate import Alternate
+from ferryman.engine.five_tuple import Transport
 from ferryman.engine.peer_rules import PeerPolicy, PeerRule
 from ferryman.engine.settings import DefaultFamily
 
@@ -118,6 +120,7 @@ def _configured(path: Path | None, chosen: Chosen, findings: Findings) -> Config
         maximum_lifetime=chosen.one("max-allocate-lifetime", int),
         permission_lifetime=chosen.one("permission-lifetime", int),
         channel_lifetime=chosen.one("channel-lifetime", int),
+        alternates=_alternates(chosen),
         fingerprint=chosen.one("fingerprint", bool),
         mapped_address=chosen.one("stun-backward-compatibility", bool),
         rfc5766_channel_numbers=chosen.one("rfc5766-channel-numbers", bool),
@@ -182,6 +185,21 @@ def _unauthorized_per_second(chosen: Chosen) -> int:
     """0: no limit."""
     limited = chosen.one("unauthorized-ratelimit", bool)
     return chosen.one("unauthorized-ratelimit-rps", int) if limited else 0
+
+
+def _alternates(chosen: Chosen) -> dict[Transport, tuple[Alternate, ...]]:
+    """Where the clients of each transport are sent; a list of its own wins over the general one."""
+
+    def listed(name: str) -> tuple[Alternate, ...]:
+        return tuple(one for _, found in chosen.every(name, tuple) for one in found)
+
+    general, encrypted = listed("alternate-server"), listed("tls-alternate-server")
+    return {
+        Transport.UDP: listed("udp-alternate-server") or general,
+        Transport.TCP: listed("tcp-alternate-server") or general,
+        Transport.TLS: encrypted,
+        Transport.DTLS: encrypted,
+    }
 
 
 def _peer_policy(path: Path | None, chosen: Chosen) -> PeerPolicy:

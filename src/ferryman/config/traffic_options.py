@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ferryman.config.kinds import (
     ADDRESS,
+    ALTERNATE,
     BYTES_PER_SECOND,
     COUNT,
     ENDPOINT,
@@ -15,6 +16,7 @@ from ferryman.config.kinds import (
     STUN_SERVER,
     SWITCH,
     TEXT,
+    TLS_ALTERNATE,
     choice,
     seconds,
     whole,
@@ -236,12 +238,12 @@ PROTOCOL_OPTIONS = (
         "secure-stun", SWITCH, _P, "credentials for Binding", "Binding is answered to everyone"
     ),
     *(
-        not_built(name, ENDPOINT, _P, meaning, _NO_ALTERNATE, repeatable=True)
-        for name, meaning in (
-            ("alternate-server", "send clients there"),
-            ("tls-alternate-server", "send TLS and DTLS clients there"),
-            ("tcp-alternate-server", "send TCP clients there"),
-            ("udp-alternate-server", "send UDP clients there"),
+        Option(name, kind, _P, meaning, repeatable=True)
+        for name, kind, meaning in (
+            ("alternate-server", ALTERNATE, "send UDP and TCP clients there, in turn"),
+            ("udp-alternate-server", ALTERNATE, "send UDP clients there instead"),
+            ("tcp-alternate-server", ALTERNATE, "send TCP clients there instead"),
+            ("tls-alternate-server", TLS_ALTERNATE, "send TLS and DTLS clients there"),
         )
     ),
     Option("mobility", SWITCH, _P, "clients may move to another address (RFC 8016)", "no"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ferryman.engine.allocation import Allocation, Relayed
+from ferryman.engine.alternate import encode_alternate
 from ferryman.engine.changes import AddRelayed, Change, OpenAllocation
 from ferryman.engine.channel import Channels
 from ferryman.engine.ending import make_way
@@ -43,6 +44,8 @@ def relay_needs(state: State, request: Request, *, now: int) -> tuple[RelayNeed,
         return ()
     if state.allocations.of(request.five_tuple, now=now) is not None:
         return ()
+    if state.alternates.candidates(request.five_tuple, state.peer_rules.own):
+        return ()
     try:
         families = wanted_families(message, request.five_tuple.client.family, state.settings)
         even, pair = message.first(Attribute.EVEN_PORT) is not None, wants_pair(message)
@@ -56,6 +59,7 @@ def allocate(state: State, exchange: Exchange) -> tuple[tuple[int, bytes], ...]:
     message = exchange.message
     if state.allocations.of(exchange.five_tuple, now=exchange.now) is not None:
         raise Refused(Refusal.ALLOCATION_EXISTS)
+    _send_elsewhere(state, exchange)
     _check_transport(message)
     _check_token(message)
     mobile = wanted(state, message)
@@ -80,6 +84,15 @@ def allocate(state: State, exchange: Exchange) -> tuple[tuple[int, bytes], ...]:
         ),
         *_address_errors(exchange, families),
     )
+
+
+def _send_elsewhere(state: State, exchange: Exchange) -> None:
+    """RFC 8656 §7.2: the server may redirect at any time; it does so before it spends anything."""
+    five_tuple = exchange.five_tuple
+    alternate = state.alternates.next_for(five_tuple, state.peer_rules.own)
+    if alternate is not None:
+        attributes = encode_alternate(alternate, five_tuple.transport)
+        raise Refused(Refusal.TRY_ALTERNATE, str(alternate.address), attributes)
 
 
 def _check_transport(message: Message) -> None:

@@ -79,6 +79,7 @@ class Refusal(Enum):
     NO_ALLOCATION = Rule(437, "RFC 8656 §5", "there is no allocation for this 5-tuple")
 
     ALLOCATION_EXISTS = Rule(437, "RFC 8656 §7.2", "the 5-tuple already has an allocation")
+    TRY_ALTERNATE = Rule(300, "RFC 8489 §10", "clients are sent to another server")
     NO_REQUESTED_TRANSPORT = Rule(400, "RFC 8656 §7.2", "REQUESTED-TRANSPORT is missing")
     UNSUPPORTED_TRANSPORT = Rule(442, "RFC 8656 §7.2", "the requested transport is not UDP")
     TOKEN_AND_EVEN_PORT = Rule(400, "RFC 8656 §7.2", "RESERVATION-TOKEN together with EVEN-PORT")

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias
 
 from ferryman.engine.allocation import Allocation, Allocations
+from ferryman.engine.alternate import Alternates
 from ferryman.engine.answered import Answered
 from ferryman.engine.changes import Change
 from ferryman.engine.credential import Credential
@@ -41,6 +42,7 @@ class State:
     answered: Answered = field(default_factory=Answered)
     moving: Moving = field(default_factory=Moving)
     strangers: Strangers = field(default_factory=Strangers)
+    alternates: Alternates = field(default_factory=Alternates)
     closing: dict[int, Closing] = field(default_factory=dict)
     closing_relayed: dict[tuple[int, Family], RelayLease] = field(default_factory=dict)
     last_number: int = 0

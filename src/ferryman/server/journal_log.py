@@ -28,6 +28,7 @@ from ferryman.engine.journal import (
     Silence,
     Unanswered,
 )
+from ferryman.engine.refusals import Refusal
 from ferryman.engine.settings import SECOND
 from ferryman.server.log import SteadyStream
 from ferryman.wire.address import Address
@@ -115,6 +116,10 @@ class JournalLog:
             self._suppressed += 1
             return
         rule = entry.refusal.value
+        if entry.refusal is Refusal.TRY_ALTERNATE:
+            where = {"user": entry.username, "to": entry.detail}
+            self._log.info("sent to another server", **_client(entry.five_tuple), **where)
+            return
         self._log.warning(
             "refused",
             **_client(entry.five_tuple),
