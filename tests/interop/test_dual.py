@@ -1,9 +1,9 @@
 """coturn's `turnutils_uclient -Z` asks for two relayed addresses in one allocation.
 
 Debian's 4.6.1 numbers ADDITIONAL-ADDRESS-FAMILY 0x8032, which no server has to understand
-(RFC 8656 §18 says 0x8000): it gets one address, and its packets arrive. FERRYMAN_TEST_UCLIENT
-names a newer client to run as well; without one, `tests/running/test_dual.py` alone shows dual
-allocations, with our own client.
+(RFC 8656 §18 says 0x8000): it gets one address, and its packets arrive, unless it happens to
+refresh the other one. FERRYMAN_TEST_UCLIENT names a newer client to run as well; without one,
+`tests/running/test_dual.py` alone shows dual allocations, with our own client.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ pytestmark = pytest.mark.interop
 MESSAGES: Final = 10
 OCTETS: Final = 101
 OF_DEBIAN: Final = 0x8032
+MISMATCH: Final = "error 443 (Peer Address Family Mismatch)"
 V4, V6 = "127.0.0.1", "::1"
 
 CLIENTS: Final = [
@@ -68,5 +69,8 @@ def test_a_client_that_asks_for_both_families_gets_what_it_can_say(
     is_dual = number_said_by(client, tmp_path) == Attribute.ADDITIONAL_ADDRESS_FAMILY
     peer = V6 if is_dual else V4
     told = report(client, port_for("timestamp:user"), peer, flags, tmp_path)
-    told.shows_that_nothing_was_lost(messages=MESSAGES, octets=MESSAGES * OCTETS)
     assert set(told.relayed) == ({V4, V6} if is_dual else {V4}), told.text
+    if not is_dual and MISMATCH in told.text:
+        # By chance it refreshes the IPv6 address that it was not given: 443, RFC 8656 §8.2.
+        return
+    told.shows_that_nothing_was_lost(messages=MESSAGES, octets=MESSAGES * OCTETS)
