@@ -239,10 +239,17 @@ impl Associations {
         self.limits.full(of_source, self.open.len())
     }
 
-    /// An association whose last flight is to be sent again.
-    pub(crate) fn expired(&self, now: u64) -> Option<u64> {
+    /// An association whose last flight is to be sent again; its timer is gone.
+    pub(crate) fn take_expired(&mut self, now: u64) -> Option<u64> {
         let (at, number) = *self.timers.first()?;
-        (at <= now).then_some(number)
+        if at > now {
+            return None;
+        }
+        self.timers.pop_first();
+        if let Some(associate) = self.open.get_mut(&number) {
+            associate.timer = None;
+        }
+        Some(number)
     }
 
     /// When there is something to do next.

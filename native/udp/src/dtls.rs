@@ -229,7 +229,7 @@ impl Worker {
 
     /// Sends again what was not answered in time, and closes what has had its time.
     pub(crate) fn expire_associations(&mut self) {
-        while let Some(number) = self.forwarder.dtls.associations.expired(self.forwarder.now) {
+        while let Some(number) = self.next_expired() {
             let associate = self.forwarder.dtls.associations.get_mut(number);
             let goes_on = associate.is_some_and(|associate| associate.association.expire());
             self.settle(number);
@@ -238,6 +238,11 @@ impl Worker {
             }
         }
         self.close_overdue_associations();
+    }
+
+    fn next_expired(&mut self) -> Option<u64> {
+        let now = self.forwarder.now;
+        self.forwarder.dtls.associations.take_expired(now)
     }
 
     fn close_overdue_associations(&mut self) {
