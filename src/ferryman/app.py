@@ -13,6 +13,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 
 from structlog.typing import FilteringBoundLogger
 
@@ -134,8 +135,8 @@ async def _run(
         addresses,
         settings.minimum_port,
         settings.maximum_port,
-        lambda bound: datapath.bind_relay(bound.ip, bound.port),
-        lambda bound: datapath.release_relay(bound.ip, bound.port),
+        partial(_bind_relay, datapath),
+        partial(_release_relay, datapath),
     )
     database = _token_database(configuration, log)
     pump = Pump(
@@ -250,6 +251,17 @@ def _renew_certificate(
         _use_certificate(datapath, tls, log)
     except CertificateError as error:
         log.error("the certificate is not renewed, the old one stays in use", reason=str(error))
+
+
+def _bind_relay(datapath: _native.Datapath, transport: Transport, bound: Address) -> None:
+    bind = datapath.bind_tcp_relay if transport is Transport.TCP else datapath.bind_relay
+    bind(bound.ip, bound.port)
+
+
+def _release_relay(datapath: _native.Datapath, transport: Transport, bound: Address) -> None:
+    tcp = transport is Transport.TCP
+    release = datapath.release_tcp_relay if tcp else datapath.release_relay
+    release(bound.ip, bound.port)
 
 
 def _log_notices(configuration: Configuration, log: FilteringBoundLogger) -> None:
@@ -377,6 +389,8 @@ def _engine_settings(configuration: Configuration) -> engine_settings.Settings:
         fingerprint=configuration.fingerprint,
         third_party=configuration.third_party.server_name if configuration.third_party else "",
         mobility=configuration.mobility,
+        udp_relay=configuration.udp_relay,
+        tcp_relay=configuration.tcp_relay,
         default_family=engine_settings.DefaultFamily(configuration.default_family.value),
     )
 

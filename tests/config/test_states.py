@@ -29,6 +29,8 @@ HONOURED: list[tuple[str, str | None, str, object, object]] = [
     ("alt-listening-port", "4000", "alternate_port", 3479, 4000),
     ("no-udp", None, "udp", True, False),
     ("no-tcp", None, "tcp", True, False),
+    ("no-udp-relay", None, "udp_relay", True, False),
+    ("no-tcp-relay", None, "tcp_relay", True, False),
     ("relay-ip", "2001:db8::1", "relay_ips", (), (ip("2001:db8::1"),)),
     ("external-ip", "192.0.2.1", "external_ips", (), (ExternalAddress(ip("192.0.2.1"), None),)),
     ("external-ip-stun", "stun.example.com", "external_stun", None, ("stun.example.com", 3478)),

@@ -109,9 +109,13 @@ class Desk:
         self.now += int(seconds * SECOND)
 
     def client(
-        self, port: int = 40_000, username: str = "alice", host: str = "203.0.113.9"
+        self,
+        port: int = 40_000,
+        username: str = "alice",
+        host: str = "203.0.113.9",
+        transport: Transport = Transport.UDP,
     ) -> Client:
-        five_tuple = FiveTuple(Transport.UDP, Address.of(host, port), SERVER, 1)
+        five_tuple = FiveTuple(transport, Address.of(host, port), SERVER, 1)
         return Client(self, five_tuple, username)
 
     def receive(self, five_tuple: FiveTuple, packet: bytes) -> Outcome:
@@ -145,7 +149,8 @@ class Desk:
         if need.even and port % 2:
             port = next(self._ports)
         host = RELAY_V4 if need.family is Family.IPV4 else RELAY_V6
-        lease = RelayLease(Address.of(host, port), Address.of(host, port))
+        relayed = Address.of(host, port)
+        lease = RelayLease(relayed, relayed, transport=need.transport)
         if need.pair:
             higher = Address.of(host, next(self._ports))
             lease = lease._replace(next_higher=RelayLease(higher, higher))

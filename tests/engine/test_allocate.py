@@ -8,6 +8,7 @@ from ferryman.auth.long_term import long_term_key
 from ferryman.engine.changes import OpenAllocation
 from ferryman.engine.credential import Credential
 from ferryman.engine.ending import expire
+from ferryman.engine.five_tuple import Transport
 from ferryman.engine.journal import Opened, RefusedRequest
 from ferryman.engine.refusals import Refusal
 from ferryman.engine.settings import SECOND, DefaultFamily, Settings
@@ -93,9 +94,9 @@ def test_an_expired_allocation_makes_room_on_its_5_tuple() -> None:
 REFUSED = {
     "without REQUESTED-TRANSPORT": ((), 400),
     "with a REQUESTED-TRANSPORT of 2 octets": (((Attribute.REQUESTED_TRANSPORT, b"\x11\0"),), 400),
-    "with TCP as transport": (
+    "with TCP as transport over UDP": (
         ((Attribute.REQUESTED_TRANSPORT, encode_requested_transport(6)),),
-        442,
+        400,
     ),
     "with transport 255": (
         ((Attribute.REQUESTED_TRANSPORT, encode_requested_transport(255)),),
@@ -292,7 +293,7 @@ def test_two_allocations_that_claim_one_address_part_without_harm() -> None:
     table = desk.state.allocations
     one, other = list(table)
     (relayed,) = one.advertised
-    table._by_relayed[relayed] = other
+    table._by_relayed[Transport.UDP, relayed] = other
     assert first.refresh(0).code == 0
-    assert table.relaying(relayed, now=desk.now) is other
+    assert table.relaying(Transport.UDP, relayed, now=desk.now) is other
     assert second.refresh(0).code == 0

@@ -77,7 +77,13 @@ class Table:
         users = StaticUsers({"alice": StaticKeys.of("alice", REALM, "sesame")}, REALM)
         sources: tuple[KeySource, ...] = (Stubborn(), users)
         addresses = RelayAddresses(Settings(listeners=()))
-        ports = RelayPorts(addresses, 50_000, 50_999, self.bound.add, self.bound.remove)
+        ports = RelayPorts(
+            addresses,
+            50_000,
+            50_999,
+            lambda _, bound: self.bound.add(bound),
+            lambda _, bound: self.bound.remove(bound),
+        )
         stream = SteadyStream(self.log)
         log = make_log(Format.TEXT, stream=stream)
         self.pump = Pump(self.lists, self.state, Keys(sources), ports, JournalLog(log, stream), log)
@@ -152,10 +158,11 @@ def test_a_refused_request_gives_its_socket_back() -> None:
     table = Table()
     allocate(table, 1)
     table.pump.run_batch()
-    tcp = (Attribute.REQUESTED_TRANSPORT, encode_requested_transport(6))
-    table.ask(2, table.signed(2, Method.ALLOCATE, "alice", tcp, password="sesame"))
+    udp = (Attribute.REQUESTED_TRANSPORT, encode_requested_transport(17))
+    short = (Attribute.LIFETIME, b"")
+    table.ask(2, table.signed(2, Method.ALLOCATE, "alice", udp, short, password="sesame"))
     table.pump.run_batch()
-    assert table.code(2) == 442
+    assert table.code(2) == 400
     assert len(table.bound) == 2
     allocate(table, 3)
     table.pump.run_batch()
@@ -186,12 +193,15 @@ def test_a_refused_dual_request_gives_both_sockets_back() -> None:
     table = Table()
     allocate(table, 1)
     table.pump.run_batch()
-    tcp = (Attribute.REQUESTED_TRANSPORT, encode_requested_transport(6))
+    udp = (Attribute.REQUESTED_TRANSPORT, encode_requested_transport(17))
+    short = (Attribute.LIFETIME, b"")
     both = (Attribute.ADDITIONAL_ADDRESS_FAMILY, encode_family(2))
     for port in (2, 3):
-        table.ask(port, table.signed(port, Method.ALLOCATE, "alice", tcp, both, password="sesame"))
+        table.ask(
+            port, table.signed(port, Method.ALLOCATE, "alice", udp, both, short, password="sesame")
+        )
         table.pump.run_batch()
-        assert table.code(port) == 442
+        assert table.code(port) == 400
         # The allocation's own, and one of each family that is used again.
         assert len(table.bound) == 3
 

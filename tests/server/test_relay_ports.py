@@ -6,6 +6,7 @@ import errno
 
 import pytest
 
+from ferryman.engine.five_tuple import Transport
 from ferryman.engine.refusals import Refusal
 from ferryman.engine.relay import RelayLease, RelayNeed
 from ferryman.server.relay_addresses import RelayAddresses
@@ -15,6 +16,7 @@ from ferryman.wire.address import Address, Family
 
 LOCAL = Address.of("192.0.2.7", 3478)
 IPV4 = RelayNeed(Family.IPV4)
+TCP = RelayNeed(Family.IPV4, transport=Transport.TCP)
 EVEN = RelayNeed(Family.IPV4, even=True)
 PAIR = RelayNeed(Family.IPV4, even=True, pair=True)
 
@@ -23,18 +25,18 @@ class Sockets:
     """Bookkeeping in place of the kernel: which addresses are bound, which others occupy."""
 
     def __init__(self, occupied: set[int] | None = None, error: int = errno.EADDRINUSE) -> None:
-        self.bound: set[Address] = set()
+        self.bound: set[tuple[Transport, Address]] = set()
         self.occupied = occupied or set()
         self.error = error
 
-    def bind(self, address: Address) -> None:
+    def bind(self, transport: Transport, address: Address) -> None:
         if address.port in self.occupied:
             raise OSError(self.error, "refused")
-        assert address not in self.bound
-        self.bound.add(address)
+        assert (transport, address) not in self.bound
+        self.bound.add((transport, address))
 
-    def release(self, address: Address) -> None:
-        self.bound.remove(address)
+    def release(self, transport: Transport, address: Address) -> None:
+        self.bound.remove((transport, address))
 
 
 def make(sockets: Sockets, first: int, last: int, **settings: object) -> RelayPorts:
@@ -60,7 +62,7 @@ def test_a_closed_port_can_be_given_again() -> None:
     ports = make(sockets, 50_000, 50_000)
     lease = taken(ports)
     assert ports.lease(IPV4, LOCAL, now=0) is Refusal.NO_PORT
-    sockets.release(lease.bound)
+    sockets.release(lease.transport, lease.bound)
     ports.closed(lease)
     assert taken(ports) == lease
 
@@ -129,7 +131,7 @@ def test_a_lease_that_nobody_took_stays_bound_for_the_next() -> None:
     ports = make(sockets, 50_000, 50_000)
     lease = taken(ports)
     ports.give_back(lease)
-    assert lease.bound in sockets.bound
+    assert (lease.transport, lease.bound) in sockets.bound
     assert taken(ports) == lease
 
 
@@ -160,6 +162,26 @@ def test_a_small_range_is_not_all_bound_ahead() -> None:
     assert len(sockets.bound) == 1 + 2
 
 
+def test_a_tcp_socket_listens_for_nobody_ahead_of_need_nor_after() -> None:
+    sockets = Sockets()
+    ports = make(sockets, 50_000, 50_999)
+    lease = taken(ports, TCP)
+    assert lease.transport is Transport.TCP
+    ports.top_up(now=0)
+    assert sockets.bound == {(Transport.TCP, lease.bound)}
+    ports.give_back(lease)
+    assert not sockets.bound
+
+
+def test_udp_and_tcp_share_no_port_numbers() -> None:
+    sockets = Sockets()
+    ports = make(sockets, 50_000, 50_000)
+    assert taken(ports, TCP).bound == taken(ports).bound
+    assert ports.lease(TCP, LOCAL, now=0) is Refusal.NO_PORT
+    ports.closed(RelayLease(*(Address(LOCAL.ip, 50_000),) * 2, transport=Transport.TCP))
+    assert ports.lease(IPV4, LOCAL, now=0) is Refusal.NO_PORT
+
+
 def raw(host: str) -> bytes:
     return Address.of(host, 0).ip
 
@@ -183,7 +205,7 @@ def test_an_address_that_nobody_uses_is_forgotten_after_a_minute() -> None:
     ports.top_up(now=IDLE - 1)
     assert ask_at(ports, 300) is Refusal.NO_PORT
     ports.top_up(now=IDLE)
-    assert {address.ip for address in sockets.bound} == {bytes((127, 1, 0, 0))}
+    assert {address.ip for _, address in sockets.bound} == {bytes((127, 1, 0, 0))}
     assert isinstance(ask_at(ports, 300), RelayLease)
 
 
@@ -261,7 +283,7 @@ class Renamed:
         return lease
 
     def close(self, lease: RelayLease) -> None:
-        self.sockets.release(lease.bound)
+        self.sockets.release(lease.transport, lease.bound)
         self.ports.closed(lease)
 
 
@@ -271,7 +293,7 @@ def test_after_a_change_leases_say_the_new_address_and_the_stock_is_made_anew() 
     relay.ports.top_up(now=0)
     assert len(relay.sockets.bound) > 1
     relay.rename(r7="203.0.113.2")
-    assert relay.sockets.bound == {before.bound}
+    assert relay.sockets.bound == {(before.transport, before.bound)}
     assert before.advertised.host == "203.0.113.1"
     given = [relay.taken() for _ in range(99)]
     assert {lease.advertised.host for lease in given} == {"203.0.113.2"}

@@ -96,7 +96,6 @@ def test_only_comprehension_required_attributes_need_to_be_understood() -> None:
     "attribute",
     [
         registry.Attribute.CHANGE_REQUEST,
-        registry.Attribute.CONNECTION_ID,
         registry.Attribute.PADDING,
         registry.Attribute.RESPONSE_PORT,
     ],

@@ -22,6 +22,7 @@ DECODERS: dict[str, Callable[[bytes], object]] = {
     "address error": values.decode_address_error_untrusted,
     "uint32": values.decode_uint32_untrusted,
     "channel number": values.decode_channel_number_untrusted,
+    "connection id": values.decode_connection_id_untrusted,
     "types": values.decode_types_untrusted,
     "password algorithms": values.decode_password_algorithms_untrusted,
     "requested transport": values.decode_requested_transport_untrusted,
@@ -230,6 +231,7 @@ def test_even_port_comes_back(reserve: bool) -> None:
     [
         values.decode_uint32_untrusted,
         values.decode_channel_number_untrusted,
+        values.decode_connection_id_untrusted,
         values.decode_requested_transport_untrusted,
         values.decode_family_untrusted,
     ],

@@ -30,6 +30,7 @@ mod slots;
 mod stun;
 mod sweep;
 mod table;
+mod tcp;
 mod verdict;
 
 pub use bandwidth::Direction;
@@ -42,6 +43,7 @@ pub use icmp::{write_icmp, Icmp, ICMP_LENGTH};
 pub use reason::Reason;
 pub use slots::Slot;
 pub use table::Table;
+pub use tcp::{TcpAllocation, TcpAllocations};
 pub use verdict::{Framing, FromClient, FromPeer};
 
 /// The longest request that is passed to the engine, in bytes; a longer one is dropped.

@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use crate::stun::{HEADER_LENGTH, MAGIC_COOKIE};
+use crate::stun::{CONNECTION_BIND, HEADER_LENGTH, MAGIC_COOKIE};
 
 /// What the beginning of a buffer holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,6 +61,14 @@ pub fn next(buffer: &[u8], limit: usize) -> Frame {
         message: 0..end,
         consumed,
     }
+}
+
+/// The transaction id of a ConnectionBind request (RFC 6062 §5.4): what follows it on its stream
+/// may be no message any more.
+pub fn connection_bind(message: &[u8]) -> Option<[u8; 12]> {
+    let is_bind = message.starts_with(&CONNECTION_BIND.to_be_bytes());
+    let transaction_id = message.get(8..HEADER_LENGTH)?.try_into().ok()?;
+    is_bind.then_some(transaction_id)
 }
 
 /// Whether nothing speaks against a STUN message, as far as it has arrived: a wrong cookie ends a

@@ -11,6 +11,7 @@ pub(crate) const MAGIC_COOKIE: [u8; 4] = [0x21, 0x12, 0xA4, 0x42];
 
 pub(crate) const BINDING: u16 = 0x001;
 pub(crate) const SEND: u16 = 0x006;
+pub(crate) const CONNECTION_BIND: u16 = 0x00B;
 pub(crate) const DATA_METHOD: u16 = 0x007;
 
 pub(crate) const MAPPED_ADDRESS: u16 = 0x0001;

@@ -3,13 +3,15 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use ferryman_udp::{Certificate, Command, Credentials, Datapath as Native, Event, Settings};
+use ferryman_udp::{Certificate, Credentials, Datapath as Native, Event, Settings};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple};
 
-use crate::address::{address_of, discovery_of, raw_family, raw_five_tuple, RawDiscovery};
-use crate::command;
+use crate::address::{
+    address_of, discovery_of, ip_bytes, raw_family, raw_five_tuple, RawDiscovery,
+};
+use crate::command::command_of;
 
 /// The native datapath; see the stub for what each method promises.
 #[pyclass(frozen, module = "ferryman.datapath._native")]
@@ -116,6 +118,15 @@ impl Datapath {
         Ok(())
     }
 
+    fn bind_tcp_relay(&self, ip: &[u8], port: u16) -> PyResult<()> {
+        Ok(self.native.bind_tcp_relay(address_of(ip, port)?)?)
+    }
+
+    fn release_tcp_relay(&self, ip: &[u8], port: u16) -> PyResult<()> {
+        self.native.release_tcp_relay(address_of(ip, port)?);
+        Ok(())
+    }
+
     fn start(&self) -> PyResult<()> {
         Ok(self.native.start()?)
     }
@@ -134,10 +145,7 @@ impl Datapath {
     }
 
     fn apply(&self, commands: Vec<Bound<'_, PyTuple>>) -> PyResult<()> {
-        let commands: Vec<_> = commands
-            .iter()
-            .map(native_command)
-            .collect::<PyResult<_>>()?;
+        let commands: Vec<_> = commands.iter().map(command_of).collect::<PyResult<_>>()?;
         self.native.apply(commands);
         Ok(())
     }
@@ -149,19 +157,6 @@ impl Datapath {
     fn stop(&self, py: Python<'_>) {
         py.detach(|| self.native.stop());
     }
-}
-
-fn native_command(raw: &Bound<'_, PyTuple>) -> PyResult<Command> {
-    Ok(match command::Command::of(raw)? {
-        command::Command::Reply {
-            five_tuple,
-            message,
-        } => Command::Reply {
-            five_tuple,
-            message,
-        },
-        command::Command::Change(change) => Command::Change(change),
-    })
 }
 
 fn raw_event(py: Python<'_>, event: Event) -> PyResult<Bound<'_, PyTuple>> {
@@ -193,6 +188,23 @@ fn raw_event(py: Python<'_>, event: Event) -> PyResult<Bound<'_, PyTuple>> {
             allocation,
             five_tuple,
         } => (7, allocation, raw_five_tuple(py, &five_tuple)).into_pyobject(py),
+        Event::Connected {
+            connection,
+            succeeded,
+        } => (4, connection, succeeded).into_pyobject(py),
+        Event::Arrived {
+            allocation,
+            peer,
+            connection,
+        } => {
+            let ip = ip_bytes(py, peer.ip());
+            (5, allocation, ip, peer.port(), connection).into_pyobject(py)
+        }
+        Event::Ended {
+            connection,
+            sent_bytes,
+            received_bytes,
+        } => (6, connection, sent_bytes, received_bytes).into_pyobject(py),
         Event::Notice { text } => (3, text).into_pyobject(py),
     }
 }

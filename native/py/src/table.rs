@@ -8,13 +8,14 @@ use ferryman_flow::{
     binding, write_header, write_icmp, Applied, Change, Family, FiveTuple, Framing, FromClient,
     FromPeer, Icmp, Reason, Slot, TransactionIds, HEADROOM, ICMP_LENGTH, TAILROOM,
 };
+use ferryman_udp::Command;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple};
 
 use crate::address::{
     address_of, discovery_of, five_tuple_of, ip_bytes, RawDiscovery, RawFiveTuple,
 };
-use crate::command::Command;
+use crate::command::command_of;
 
 type Closed = (u64, u64, u64, u64, u64);
 
@@ -57,7 +58,7 @@ impl Table {
     /// Obeys a command; Close returns the usage: packets and bytes sent, packets and bytes
     /// received, packets dropped.
     fn apply(&mut self, command: &Bound<'_, PyTuple>) -> PyResult<Option<Closed>> {
-        let Command::Change(change) = Command::of(command)? else {
+        let Command::Change(change) = command_of(command)? else {
             return Ok(None);
         };
         Ok(self.change(change))

@@ -3,7 +3,7 @@
 //! Whoever reads and writes sees octets of the stream alone.
 
 use std::io::{self, Read, Write};
-use std::net::TcpStream;
+use std::net::{Shutdown, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
@@ -128,6 +128,14 @@ impl Carrier {
         if let Guise::Tls(tls) = &mut self.guise {
             tls.finish();
         }
+    }
+}
+
+impl Carrier {
+    /// Ends the TCP stream to the client; the other direction stays open.
+    pub(crate) fn shut_down(&self) {
+        // A client that is gone is noticed elsewhere.
+        let _ = self.stream.shutdown(Shutdown::Write);
     }
 }
 

@@ -30,11 +30,30 @@ pub(crate) enum Standing {
     Owner,
 }
 
+/// What a connection carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// STUN messages and ChannelData.
+    Messages,
+    /// It has asked for a peer's bytes (RFC 6062 §5.4) in this transaction: what follows the
+    /// request may be STUN or data, which its answer will tell.
+    Binding([u8; 12]),
+    /// The bytes of this peer's connection.
+    Joined(u64),
+}
+
 /// A connection of a client, over TCP or TLS.
 pub(crate) struct Connection {
     pub(crate) carrier: Carrier,
     pub(crate) five_tuple: FiveTuple,
     pub(crate) standing: Standing,
+    pub(crate) role: Role,
+    /// The client sends no more (noted of joined connections only).
+    pub(crate) ended: bool,
+    /// The carrier has been given its word for the end, or has none.
+    said_goodbye: bool,
+    /// The client has been told that it will receive no more.
+    pub(crate) finished: bool,
     /// It has sent a request that the engine has seen.
     pub(crate) asked: bool,
     /// Its next message has no room in the queue; nothing is read until then.
@@ -45,7 +64,8 @@ pub(crate) struct Connection {
     pub(crate) doomed: bool,
     /// The kernel's buffer was full at the last attempt.
     stuck: bool,
-    interest: Interest,
+    /// What it is watched for.
+    pub(crate) interest: Interest,
     rest: Vec<u8>,
     backlog: Vec<u8>,
     written: usize,
@@ -57,6 +77,10 @@ impl Connection {
             carrier: carrier.into(),
             five_tuple,
             standing: Standing::Pending { since: now },
+            role: Role::Messages,
+            ended: false,
+            said_goodbye: false,
+            finished: false,
             asked: false,
             paused: false,
             dirty: false,
@@ -123,6 +147,31 @@ impl Connection {
             self.rest.clear();
             self.rest.extend_from_slice(rest);
         }
+    }
+
+    /// What was left over, which is data and no message.
+    pub(crate) fn take_rest(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.rest)
+    }
+
+    /// Tells the client, when all is written, that no more will come, and goes on reading.
+    pub(crate) fn end_writing(&mut self) {
+        if self.finished || self.waiting() > 0 {
+            return;
+        }
+        if !self.said_goodbye {
+            self.said_goodbye = true;
+            self.finish();
+        }
+        if self.waiting() == 0 {
+            self.carrier.shut_down();
+            self.finished = true;
+        }
+    }
+
+    /// Whether nothing is read from it for now.
+    pub(crate) fn is_held(&self) -> bool {
+        self.paused || matches!(self.role, Role::Binding(_))
     }
 
     /// How many bytes wait to be written.
@@ -197,7 +246,7 @@ impl Connection {
     /// What it should be watched for, if that is not what it is watched for.
     pub(crate) fn new_interest(&mut self) -> Option<Interest> {
         let wanted = Interest {
-            read: !self.paused,
+            read: !self.is_held(),
             write: self.waiting() > 0,
         };
         let changed = wanted != self.interest;

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::mem;
 use std::net::IpAddr;
 
-use crate::connection::{Connection, Standing};
+use crate::connection::{Connection, Role, Standing};
 use crate::sources::{Source, Sources};
 
 /// All connections, by their numbers.
@@ -171,10 +171,33 @@ impl Connections {
         true
     }
 
-    /// Sends a reply, if the connection is there.
+    /// Sends a reply, if the connection is there; one that answers a ConnectionBind without a join
+    /// lets the messages behind it be read.
     pub(crate) fn reply(&mut self, number: u64, message: &[u8]) {
         if let Some(connection) = self.open.get_mut(&number) {
             connection.append([message, &[], &[]], &mut self.spare);
+            mark(&mut self.dirty, connection);
+            if matches!(connection.role, Role::Binding(asked) if message.get(8..20) == Some(&asked))
+            {
+                connection.role = Role::Messages;
+                connection.paused = true;
+                self.paused.push_back(number);
+            }
+        }
+    }
+
+    /// Closes a connection at the end of the turn, after what it has been sent.
+    pub(crate) fn doom(&mut self, number: u64) {
+        if let Some(connection) = self.open.get_mut(&number) {
+            connection.doomed = true;
+            mark(&mut self.dirty, connection);
+        }
+    }
+
+    /// Reads no more messages until this transaction of the connection is answered.
+    pub(crate) fn hold(&mut self, number: u64, transaction_id: [u8; 12]) {
+        if let Some(connection) = self.open.get_mut(&number) {
+            connection.role = Role::Binding(transaction_id);
             mark(&mut self.dirty, connection);
         }
     }

@@ -30,6 +30,7 @@ pub(crate) enum Counter {
     Associations,
     AskedBack,
     Unassociated,
+    PeersTooMany,
 }
 
 const NAMES: &[(Counter, &str)] = &[
@@ -53,6 +54,7 @@ const NAMES: &[(Counter, &str)] = &[
     (Counter::Associations, "associations"),
     (Counter::AskedBack, "dtls_asked_back"),
     (Counter::Unassociated, "dropped_unassociated"),
+    (Counter::PeersTooMany, "dropped_peers_too_many"),
 ];
 
 /// The counts.

@@ -18,6 +18,7 @@ use crate::inbox::{Command, Inbox, Order};
 use crate::listener::Listener;
 use crate::queue::{Event, Queue};
 use crate::relay::Parked;
+use crate::tcp_relay_socket::ParkedTcp;
 use crate::worker::Worker;
 
 /// What does not change while the datapath lives.
@@ -58,6 +59,7 @@ pub(crate) struct Shared {
     pub(crate) inbox: Inbox,
     pub(crate) queue: Queue,
     pub(crate) parked: Parked,
+    pub(crate) parked_tcp: ParkedTcp,
     pub(crate) counters: Counters,
     numbers: AtomicU64,
 }
@@ -89,6 +91,7 @@ impl Datapath {
             inbox: Inbox::new()?,
             queue: Queue::new(settings.queue_limit)?,
             parked: Parked::default(),
+            parked_tcp: ParkedTcp::default(),
             counters: Counters::default(),
             numbers: AtomicU64::new(1),
         });
@@ -158,6 +161,16 @@ impl Datapath {
         drop(self.shared.parked.take(address));
     }
 
+    /// Binds a socket that peers connect to, for a `Command::OpenTcp` that names this address.
+    pub fn bind_tcp_relay(&self, address: SocketAddr) -> io::Result<()> {
+        self.shared.parked_tcp.bind(address)
+    }
+
+    /// Closes such a socket that nobody has taken.
+    pub fn release_tcp_relay(&self, address: SocketAddr) {
+        drop(self.shared.parked_tcp.take(address));
+    }
+
     /// Starts the worker thread. Does nothing when it has been started before.
     pub fn start(&self) -> io::Result<()> {
         let mut stage = self.stage.lock().unwrap_or_else(PoisonError::into_inner);
@@ -209,6 +222,7 @@ impl Datapath {
         }
         self.shared.inbox.take();
         self.shared.parked.clear();
+        self.shared.parked_tcp.clear();
     }
 }
 

@@ -1,6 +1,7 @@
 //! What the worker is told to do, in order.
 
 use std::mem;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -22,8 +23,46 @@ pub enum Command {
         /// One STUN message.
         message: Vec<u8>,
     },
-    /// Change the flow table and the relay sockets with it.
+    /// Change the flow table and the relay sockets with it; or a TCP allocation.
     Change(Change),
+    /// Make `bound` the relayed address of a TCP allocation (RFC 6062 §5.1).
+    OpenTcp {
+        /// The engine's number for the allocation; never used twice.
+        allocation: u64,
+        /// Whose allocation it is.
+        five_tuple: FiveTuple,
+        /// The address of the socket that peers connect to.
+        bound: SocketAddr,
+        /// `bound`, or the external address that stands for it.
+        advertised: SocketAddr,
+        /// The instant from which the allocation is dead, ns.
+        expires_at: u64,
+        /// Bytes per second that may pass in each direction; 0 is no limit.
+        bytes_per_second: u64,
+    },
+    /// Connect from a TCP allocation's relayed address to a peer; `Event::Connected` answers.
+    Connect {
+        /// The engine's number for the connection, below 2^32; never used twice.
+        connection: u64,
+        /// From whose relayed address.
+        allocation: u64,
+        /// Where to.
+        peer: SocketAddr,
+        /// Only to a live TCP relayed address of this server.
+        relayed_only: bool,
+    },
+    /// Join a peer's connection with a client's.
+    Join {
+        /// The peer's.
+        connection: u64,
+        /// The client's.
+        five_tuple: FiveTuple,
+    },
+    /// Close a peer's connection, and the client's that it is joined with.
+    CloseConnection {
+        /// Which one.
+        connection: u64,
+    },
 }
 
 /// Anything that reaches the worker.

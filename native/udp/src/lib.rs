@@ -1,5 +1,5 @@
 //! Sockets, batches and the worker thread of the datapath (RFC 8656): UDP, TCP, TLS and DTLS to
-//! clients, UDP to peers.
+//! clients, UDP and TCP (RFC 6062) to peers.
 //!
 //! Knows nothing of Python, keys, quotas or policies: `ferryman-flow` judges every packet, and
 //! what it does not judge goes to the owner of `Datapath` as an `Event`.
@@ -22,11 +22,14 @@ mod error_queue;
 mod fixed;
 mod forwarder;
 mod inbox;
+mod join;
 mod listener;
 mod mmsg;
 mod notices;
 mod options;
 mod orders;
+mod peer_stream;
+mod peer_streams;
 mod pending;
 mod poller;
 mod post;
@@ -36,6 +39,8 @@ mod signals;
 mod slots;
 mod sources;
 mod streams;
+mod tcp_relay;
+mod tcp_relay_socket;
 mod tls;
 mod worker;
 

@@ -4,7 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 
 use ferryman_dtls::Endpoint;
-use ferryman_flow::{Applied, Change, Family, FiveTuple, Rerouted, Slot, Usage};
+use ferryman_flow::{Applied, Change, Family, FiveTuple, Rerouted, Slot, TcpAllocation, Usage};
 use socket2::Socket;
 
 use crate::acceptor::Acceptor;
@@ -24,6 +24,36 @@ impl Worker {
         for order in self.forwarder.shared.inbox.take() {
             match order {
                 Order::Obey(Command::Change(change)) => self.change(change),
+                Order::Obey(Command::OpenTcp {
+                    allocation,
+                    five_tuple,
+                    bound,
+                    advertised,
+                    expires_at,
+                    bytes_per_second,
+                }) => {
+                    let opened = TcpAllocation::new(
+                        five_tuple,
+                        bound,
+                        advertised,
+                        expires_at,
+                        bytes_per_second,
+                    );
+                    self.open_tcp(allocation, opened);
+                }
+                Order::Obey(Command::Connect {
+                    connection,
+                    allocation,
+                    peer,
+                    relayed_only,
+                }) => self.connect(connection, allocation, peer, relayed_only),
+                Order::Obey(Command::Join {
+                    connection,
+                    five_tuple,
+                }) => self.join(connection, &five_tuple),
+                Order::Obey(Command::CloseConnection { connection }) => {
+                    self.close_peer(connection);
+                }
                 Order::Obey(Command::Reply {
                     five_tuple,
                     message,
@@ -62,6 +92,9 @@ impl Worker {
     }
 
     fn change(&mut self, change: Change) {
+        if self.change_tcp(change) {
+            return;
+        }
         match change {
             Change::Open {
                 five_tuple, bound, ..
@@ -176,7 +209,7 @@ impl Worker {
         self.forwarder.disown(second);
     }
 
-    fn tell_failure(&mut self, what: &'static str, result: io::Result<()>) {
+    pub(crate) fn tell_failure(&mut self, what: &'static str, result: io::Result<()>) {
         if let Err(error) = result {
             self.tell(what, &error.to_string());
         }

@@ -18,6 +18,10 @@ pub(crate) enum Token {
     Acceptor(u32),
     Relay(RelayPlace),
     Connection(u64),
+    /// The socket of a TCP allocation, by the engine's number of it.
+    TcpRelay(u64),
+    /// A peer's connection.
+    Peer(u64),
 }
 
 const KIND_SHIFT: u32 = 60;
@@ -30,6 +34,8 @@ impl Token {
             Token::Acceptor(place) => (2, u64::from(place)),
             Token::Relay(place) => (3, u64::from(place.number())),
             Token::Connection(number) => (4, number),
+            Token::TcpRelay(allocation) => (5, allocation),
+            Token::Peer(number) => (6, number),
         };
         EventData::new_u64(kind << KIND_SHIFT | value)
     }
@@ -41,7 +47,9 @@ impl Token {
             1 => Token::Listener(value as u32),
             2 => Token::Acceptor(value as u32),
             3 => Token::Relay(RelayPlace::from_number(value as u32)),
-            _ => Token::Connection(value),
+            4 => Token::Connection(value),
+            5 => Token::TcpRelay(value),
+            _ => Token::Peer(value),
         }
     }
 }
@@ -57,6 +65,10 @@ impl Interest {
     pub(crate) const READ: Self = Self {
         read: true,
         write: false,
+    };
+    pub(crate) const WRITE: Self = Self {
+        read: false,
+        write: true,
     };
     pub(crate) const NONE: Self = Self {
         read: false,
@@ -140,6 +152,28 @@ impl Poller {
         )?)
     }
 
+    /// Watches a socket no more.
+    pub(crate) fn remove(&self, fd: impl AsFd) -> io::Result<()> {
+        Ok(epoll::delete(&self.epoll, fd)?)
+    }
+
+    /// Watches a socket for something else than before, and not at all for nothing: the kernel
+    /// would tell again and again that a connection is over which is not read yet.
+    pub(crate) fn watch(
+        &self,
+        fd: impl AsFd,
+        token: Token,
+        before: Interest,
+        after: Interest,
+    ) -> io::Result<()> {
+        match (before, after) {
+            _ if before == after => Ok(()),
+            (_, Interest::NONE) => self.remove(fd),
+            (Interest::NONE, _) => self.add(fd, token, after),
+            _ => self.change(fd, token, after),
+        }
+    }
+
     /// Waits until something is ready or `timeout` nanoseconds are over.
     pub(crate) fn wait(&self, timeout: Option<u64>, round: &mut Round) -> io::Result<()> {
         round.events.clear();
@@ -167,6 +201,8 @@ mod tests {
             Token::Acceptor(u32::MAX),
             Token::Relay(RelayPlace::from_number(u32::MAX)),
             Token::Connection((1 << KIND_SHIFT) - 1),
+            Token::TcpRelay(1),
+            Token::Peer(1 << 32),
         ];
         for token in tokens {
             assert_eq!(Token::decode(token.encode().u64()), token);

@@ -1,6 +1,7 @@
 //! What the worker has to tell: requests for the engine, ends of allocations and connections.
 
 use std::collections::VecDeque;
+use std::net::SocketAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use ferryman_flow::{Family, FiveTuple, Usage};
@@ -45,6 +46,31 @@ pub enum Event {
         allocation: u64,
         /// Where to.
         five_tuple: FiveTuple,
+    },
+    /// An attempt to connect to a peer is over.
+    Connected {
+        /// Which one.
+        connection: u64,
+        /// Whether the peer has answered.
+        succeeded: bool,
+    },
+    /// A permitted peer has connected to a relayed address.
+    Arrived {
+        /// Whose relayed address it is.
+        allocation: u64,
+        /// Who it is; a relayed address of this server by its advertised name.
+        peer: SocketAddr,
+        /// The number of the connection.
+        connection: u64,
+    },
+    /// A peer's connection has ended, and the client's that it was joined with.
+    Ended {
+        /// Which one.
+        connection: u64,
+        /// Bytes that went to the peer.
+        sent_bytes: u64,
+        /// Bytes that came from the peer.
+        received_bytes: u64,
     },
     /// Something that the operator should know.
     Notice {

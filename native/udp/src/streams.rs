@@ -9,7 +9,7 @@ use ferryman_flow::{stream, FiveTuple, Transport};
 use crate::acceptor::Accepted;
 use crate::carrier::{Carrier, Spoken};
 use crate::clock::SECOND;
-use crate::connection::{Connection, Standing};
+use crate::connection::{Connection, Role, Standing};
 use crate::connections::Full;
 use crate::counters::Counter;
 use crate::forwarder::Taken;
@@ -124,7 +124,10 @@ impl Worker {
         let Some(connection) = self.forwarder.connections.get_mut(number) else {
             return;
         };
-        if connection.paused {
+        if let Role::Joined(peer) = connection.role {
+            return self.read_joined(number, peer);
+        }
+        if connection.is_held() {
             return;
         }
         let was_handshaking = connection.carrier.is_handshaking();
@@ -201,7 +204,7 @@ impl Worker {
     pub(crate) fn read_last(&mut self, number: u64) {
         let connections = &mut self.forwarder.connections;
         match connections.get_mut(number) {
-            Some(connection) if connection.paused => self.close(number),
+            Some(connection) if connection.is_held() => self.close(number),
             _ => self.read(number),
         }
     }
@@ -254,7 +257,15 @@ impl Worker {
                         .take_message(&self.slots, &five_tuple, message)
                     {
                         Taken::Done => {}
-                        Taken::Asked => asked = true,
+                        Taken::Asked => {
+                            asked = true;
+                            let message = self.slots.octets(message);
+                            if let Some(transaction_id) = stream::connection_bind(message) {
+                                piece = piece.part(consumed..piece.length());
+                                self.forwarder.connections.hold(number, transaction_id);
+                                break;
+                            }
+                        }
                         Taken::NoRoom => {
                             self.forwarder.connections.pause(number);
                             break;
@@ -289,6 +300,8 @@ impl Worker {
             };
             if connection.doomed {
                 self.close(number);
+            } else if let Role::Joined(peer) = connection.role {
+                self.balance(peer);
             } else if let Some(interest) = connection.new_interest() {
                 let token = Token::Connection(number);
                 if self.poller.change(&*connection, token, interest).is_err() {
@@ -304,6 +317,10 @@ impl Worker {
             return;
         };
         // What was answered in this turn may still arrive.
+        if let Role::Joined(peer) = connection.role {
+            connection.finish();
+            return self.end_peer(peer);
+        }
         connection.finish();
         if connection.asked || connection.standing == Standing::Owner {
             let five_tuple = connection.five_tuple;

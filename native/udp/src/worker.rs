@@ -22,6 +22,7 @@ use crate::error_queue;
 use crate::forwarder::Forwarder;
 use crate::notices::Notices;
 use crate::options::kernel_cuts_trains;
+use crate::peer_streams::PeerStreams;
 use crate::poller::{Interest, Poller, Ready, Round, Token};
 use crate::post::Post;
 use crate::relay::RelayPlace;
@@ -46,6 +47,7 @@ pub(crate) struct Worker {
     pub(crate) tls: Option<Arc<ServerConfig>>,
     /// How many more handshakes go on in this turn.
     pub(crate) handshakes: usize,
+    pub(crate) peers: PeerStreams,
 }
 
 impl Worker {
@@ -83,6 +85,7 @@ impl Worker {
             notices,
             tls: None,
             handshakes: HANDSHAKES,
+            peers: PeerStreams::default(),
         })
     }
 
@@ -111,6 +114,7 @@ impl Worker {
         self.close_overdue();
         self.expire_associations();
         self.resume_acceptors();
+        self.resume_tcp_relays();
         self.forwarder.flush(&mut self.slots);
         self.flush_streams();
         let open = self.forwarder.connections.len() as u64;
@@ -133,7 +137,12 @@ impl Worker {
             .filter_map(|acceptor| acceptor.resumes_at);
         let overdue = self.forwarder.connections.deadline();
         let associations = self.forwarder.dtls.associations.deadline();
-        let earliest = rested.chain(overdue).chain(associations).min()?;
+        let peers = self.peers.resume_at;
+        let earliest = rested
+            .chain(overdue)
+            .chain(associations)
+            .chain(peers)
+            .min()?;
         Some(earliest.saturating_sub(clock::now()))
     }
 
@@ -149,6 +158,8 @@ impl Worker {
             }
             Token::Acceptor(place) => self.accept(place as usize),
             Token::Connection(number) => self.serve_connection(number, ready),
+            Token::TcpRelay(allocation) => self.accept_peers(allocation),
+            Token::Peer(number) => self.serve_peer(number, ready),
         }
     }
 

@@ -57,6 +57,8 @@ class Configuration(BaseModel):
     min_port: int
     max_port: int
     default_family: DefaultFamily
+    udp_relay: bool
+    tcp_relay: bool
 
     realm: str
     no_auth: bool

@@ -94,6 +94,8 @@ def _configured(path: Path | None, chosen: Chosen, findings: Findings) -> Config
         min_port=chosen.one("min-port", int),
         max_port=chosen.one("max-port", int),
         default_family=_default_family(chosen),
+        udp_relay=not chosen.one("no-udp-relay", bool),
+        tcp_relay=not chosen.one("no-tcp-relay", bool),
         realm=realm,
         no_auth=no_auth,
         users=users,

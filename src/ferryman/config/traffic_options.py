@@ -122,10 +122,8 @@ RELAY_OPTIONS = (
     not_built("relay-device", TEXT, _R, "device of the relay sockets", _NO_DEVICE, short="i"),
     not_built("relay-threads", COUNT, _R, "worker threads", _ONE_WORKER, short="m", quiet=(0, 1)),
     not_built("cpus", COUNT, _R, "processors to count on", _ONE_WORKER, quiet=(0, 1)),
-    not_built(
-        "no-udp-relay", SWITCH, _R, "no UDP towards peers", "UDP is the only transport to peers"
-    ),
-    ignored("no-tcp-relay", SWITCH, _R, "no TCP towards peers (RFC 6062)"),
+    Option("no-udp-relay", SWITCH, _R, "no UDP towards peers", "no"),
+    Option("no-tcp-relay", SWITCH, _R, "no TCP towards peers (RFC 6062)", "no"),
     not_built("multiplex-peer", SWITCH, _R, "one relay port for all", _NO_MULTIPLEX),
     not_built("multiplex-peer-port", PORT, _R, "that port", _NO_MULTIPLEX),
     not_built("multiplex-peer-max-peers", COUNT, _R, "peers of an allocation", _NO_MULTIPLEX),

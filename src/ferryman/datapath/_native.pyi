@@ -26,10 +26,15 @@ _RawDiscovery: TypeAlias = tuple[tuple[bytes, bytes], tuple[bytes, bytes], tuple
 # (5, allocation, number, peer IP, port, relayed_only, expires_at)                 BindChannel
 # (6, allocation, bound IP, port, advertised IP, port, expires_at)                 AddRelayed
 # (7, allocation, _RawFiveTuple, until)                                            MoveAllocation
+# (8, connection, allocation, peer IP, port, relayed_only)                         Connect
+# (9, connection, _RawFiveTuple)                                                   Join
+# (10, connection)                                                                 CloseConnection
+# (11, as 1)                                                                     OpenTcpAllocation
 # (12, allocation, family, expires_at)                                             ExtendRelayed
 # (13, allocation, family)                                                         CloseRelayed
 # (14, allocation, _RawFiveTuple)                                                  LeavePath
-# A family is 1 (IPv4) or 2 (IPv6). 8 to 11 are kept for others; the next new word is 15.
+# A family is 1 (IPv4) or 2 (IPv6). A connection that the engine asks for (8) has its number, below
+# 2**32; one that a peer has begun has the datapath's. The next new word is 15.
 _RawCommand: TypeAlias = tuple[Any, ...]
 
 # First item says which:
@@ -38,6 +43,11 @@ _RawCommand: TypeAlias = tuple[Any, ...]
 #                                an allocation is closed, and its relay socket
 # (2, _RawFiveTuple)              a connection (any but UDP) ended that had asked something
 # (3, text)                      something that the operator should know
+# (4, connection, succeeded)      the answer to a Connect
+# (5, allocation, peer IP, port, connection)
+#                                a permitted peer has connected to a TCP allocation
+# (6, connection, sent bytes, received bytes)
+#                                a peer's connection ended, with the one it was joined with
 # (7, allocation, _RawFiveTuple)  a client that was moving has moved to this 5-tuple
 # (8, allocation, family)         a relayed address is closed, and its relay socket
 _RawEvent: TypeAlias = tuple[Any, ...]
@@ -119,6 +129,14 @@ class Datapath:
 
     def release_relay(self, ip: bytes, port: int) -> None:
         """Closes a relay socket that no Open has taken; nothing for any other address."""
+
+    def bind_tcp_relay(self, ip: bytes, port: int) -> None:
+        """Binds a socket that peers connect to, for an OpenTcpAllocation that names this address.
+        It listens from now on; whoever connects before the allocation is there has no permission.
+        OSError."""
+
+    def release_tcp_relay(self, ip: bytes, port: int) -> None:
+        """Closes such a socket that no OpenTcpAllocation has taken; nothing for any other."""
 
     def start(self) -> None:
         """Starts the worker thread; once is enough."""

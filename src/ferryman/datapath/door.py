@@ -13,12 +13,16 @@ from ferryman.engine.changes import (
     BindChannel,
     Change,
     CloseAllocation,
+    CloseConnection,
     CloseRelayed,
+    Connect,
     ExtendAllocation,
     ExtendRelayed,
+    Join,
     LeavePath,
     MoveAllocation,
     OpenAllocation,
+    OpenTcpAllocation,
     Permit,
     Reply,
     Usage,
@@ -73,7 +77,32 @@ class Noticed(NamedTuple):
     text: str
 
 
-Event: TypeAlias = Asked | Closed | RelayedClosed | Disconnected | Noticed | Moved
+class Connected(NamedTuple):
+    """An attempt to connect to a peer is over (RFC 6062 §5.2)."""
+
+    connection: int
+    succeeded: bool
+
+
+class Arrived(NamedTuple):
+    """A permitted peer has connected to a relayed address (RFC 6062 §5.3)."""
+
+    allocation: int
+    peer: Address
+    connection: int
+
+
+class Ended(NamedTuple):
+    """A peer's connection is closed, and the client's that it was joined with."""
+
+    connection: int
+    sent_bytes: int
+    received_bytes: int
+
+
+Event: TypeAlias = (
+    Asked | Closed | RelayedClosed | Disconnected | Noticed | Moved | Connected | Arrived | Ended
+)
 
 
 class Native(Protocol):
@@ -116,9 +145,9 @@ def _reply(change: Reply) -> Command:
     return (0, pack_five_tuple(change.five_tuple), change.message)
 
 
-def _open(change: OpenAllocation) -> Command:
+def _open(change: OpenAllocation | OpenTcpAllocation) -> Command:
     return (
-        1,
+        11 if isinstance(change, OpenTcpAllocation) else 1,
         change.allocation,
         pack_five_tuple(change.five_tuple),
         change.bound.ip,
@@ -176,18 +205,35 @@ def _leave(change: LeavePath) -> Command:
     return (14, change.allocation, pack_five_tuple(change.five_tuple))
 
 
+def _connect(change: Connect) -> Command:
+    peer_ip, peer_port = change.peer
+    return (8, change.connection, change.allocation, peer_ip, peer_port, change.relayed_only)
+
+
+def _join(change: Join) -> Command:
+    return (9, change.connection, pack_five_tuple(change.five_tuple))
+
+
+def _close_connection(change: CloseConnection) -> Command:
+    return (10, change.connection)
+
+
 _COMMANDS: dict[type, Callable[[Any], Command]] = {
     Reply: _reply,
     OpenAllocation: _open,
     AddRelayed: _add_relayed,
     ExtendRelayed: _extend_relayed,
     CloseRelayed: _close_relayed,
+    OpenTcpAllocation: _open,
     ExtendAllocation: _extend,
     CloseAllocation: _close,
     Permit: _permit,
     BindChannel: _bind_channel,
     MoveAllocation: _move,
     LeavePath: _leave,
+    Connect: _connect,
+    Join: _join,
+    CloseConnection: _close_connection,
 }
 
 
@@ -196,6 +242,9 @@ _EVENTS: dict[int, Callable[[tuple[Any, ...]], Event]] = {
     1: lambda raw: Closed(raw[1], Usage(*raw[2:])),
     2: lambda raw: Disconnected(unpack_five_tuple(raw[1])),
     3: lambda raw: Noticed(raw[1]),
+    4: lambda raw: Connected(raw[1], raw[2]),
+    5: lambda raw: Arrived(raw[1], Address(raw[2], raw[3]), raw[4]),
+    6: lambda raw: Ended(*raw[1:]),
     7: lambda raw: Moved(raw[1], unpack_five_tuple(raw[2])),
     8: lambda raw: RelayedClosed(raw[1], Family(raw[2])),
 }

@@ -30,7 +30,14 @@ from ferryman.wire.registry import (
 from ferryman.wire.values import decode_text_untrusted, encode_error
 
 METHODS = frozenset(
-    (Method.ALLOCATE, Method.REFRESH, Method.CREATE_PERMISSION, Method.CHANNEL_BIND)
+    (
+        Method.ALLOCATE,
+        Method.REFRESH,
+        Method.CREATE_PERMISSION,
+        Method.CHANNEL_BIND,
+        Method.CONNECT,
+        Method.CONNECTION_BIND,
+    )
 )
 
 # Plain ints: hashing an enum member costs more than looking up an int.

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from ferryman.engine.allocation import Allocation, Relayed
 from ferryman.engine.alternate import encode_alternate
-from ferryman.engine.changes import AddRelayed, Change, OpenAllocation
+from ferryman.engine.changes import AddRelayed, Change, OpenAllocation, OpenTcpAllocation
 from ferryman.engine.channel import Channels
 from ferryman.engine.ending import make_way
+from ferryman.engine.five_tuple import Transport
 from ferryman.engine.grant import Grant
 from ferryman.engine.journal import Opened
 from ferryman.engine.lifetime import granted_lifetime, requested_lifetime
@@ -16,7 +17,7 @@ from ferryman.engine.permission import Permissions
 from ferryman.engine.refusals import Refusal, Refused
 from ferryman.engine.relay import RelayLease, RelayNeed, Reservation
 from ferryman.engine.relay_families import wanted_families, wants_pair
-from ferryman.engine.settings import SECOND
+from ferryman.engine.settings import SECOND, Settings
 from ferryman.engine.source import source_of, source_text
 from ferryman.engine.state import Exchange, Leases, Request, State
 from ferryman.wire.address import Family
@@ -30,8 +31,8 @@ from ferryman.wire.values import (
     encode_xor_address,
 )
 
-UDP = 17
 TOKEN_LENGTH = 8
+_OF_UDP_ONLY = (Attribute.DONT_FRAGMENT, Attribute.EVEN_PORT, Attribute.RESERVATION_TOKEN)
 
 
 def relay_needs(state: State, request: Request, *, now: int) -> tuple[RelayNeed, ...]:
@@ -47,9 +48,10 @@ def relay_needs(state: State, request: Request, *, now: int) -> tuple[RelayNeed,
     if state.alternates.candidates(request.five_tuple, state.peer_rules.own):
         return ()
     try:
-        families = wanted_families(message, request.five_tuple.client.family, state.settings)
+        transport = _transport(message)
+        families = _families(message, request.five_tuple.client.family, state.settings)
         even, pair = message.first(Attribute.EVEN_PORT) is not None, wants_pair(message)
-        return tuple(RelayNeed(family, even=even, pair=pair) for family in families)
+        return tuple(RelayNeed(family, even, pair, transport) for family in families)
     except (Malformed, Refused):
         return ()
 
@@ -60,10 +62,13 @@ def allocate(state: State, exchange: Exchange) -> tuple[tuple[int, bytes], ...]:
     if state.allocations.of(exchange.five_tuple, now=exchange.now) is not None:
         raise Refused(Refusal.ALLOCATION_EXISTS)
     _send_elsewhere(state, exchange)
-    _check_transport(message)
+    _check_transport(exchange, state.settings)
     _check_token(message)
     mobile = wanted(state, message)
-    families = wanted_families(message, exchange.five_tuple.client.family, state.settings)
+    if mobile.newest and _transport(message) is Transport.TCP:
+        # A control connection cannot move: its data connections would stay behind.
+        raise Refused(Refusal.MOBILITY_OF_TCP)
+    families = _families(message, exchange.five_tuple.client.family, state.settings)
     lifetime = granted_lifetime(requested_lifetime(message), state.settings, exchange.credential)
     _check_quota(state, exchange)
     _check_source(state, exchange)
@@ -95,13 +100,35 @@ def _send_elsewhere(state: State, exchange: Exchange) -> None:
         raise Refused(Refusal.TRY_ALTERNATE, str(alternate.address), attributes)
 
 
-def _check_transport(message: Message) -> None:
+def _transport(message: Message) -> Transport:
+    """UDP or TCP, as REQUESTED-TRANSPORT says (RFC 8656 §7.2, RFC 6062 §5.1)."""
     value = message.first(Attribute.REQUESTED_TRANSPORT)
     if value is None:
         raise Refused(Refusal.NO_REQUESTED_TRANSPORT)
     protocol = decode_requested_transport_untrusted(value)
-    if protocol != UDP:
+    if protocol not in (Transport.UDP, Transport.TCP):
         raise Refused(Refusal.UNSUPPORTED_TRANSPORT, f"protocol {protocol}")
+    return Transport(protocol)
+
+
+def _check_transport(exchange: Exchange, settings: Settings) -> None:
+    message = exchange.message
+    if _transport(message) is Transport.UDP:
+        if not settings.udp_relay:
+            raise Refused(Refusal.UDP_FORBIDDEN, "no-udp-relay")
+        return
+    if not settings.tcp_relay:
+        raise Refused(Refusal.UNSUPPORTED_TRANSPORT, "no-tcp-relay")
+    if not exchange.five_tuple.transport.is_stream:
+        raise Refused(Refusal.TCP_OVER_DATAGRAMS)
+    if any(message.first(attribute) is not None for attribute in _OF_UDP_ONLY):
+        raise Refused(Refusal.TCP_WITH_UDP_ATTRIBUTE)
+
+
+def _families(message: Message, client: Family, settings: Settings) -> tuple[Family, ...]:
+    """A TCP allocation has one relayed address: RFC 6062 knows no other."""
+    families = wanted_families(message, client, settings)
+    return families[:1] if _transport(message) is Transport.TCP else families
 
 
 def _check_token(message: Message) -> None:
@@ -251,8 +278,9 @@ def _open(
 def _changes(allocation: Allocation) -> list[Change]:
     first, *others = allocation.relayed.values()
     number = allocation.number
+    opened = OpenTcpAllocation if allocation.transport is Transport.TCP else OpenAllocation
     return [
-        OpenAllocation(
+        opened(
             number,
             allocation.five_tuple,
             first.lease.bound,

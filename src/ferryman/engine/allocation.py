@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from ferryman.engine.channel import Channels
-from ferryman.engine.five_tuple import FiveTuple
+from ferryman.engine.five_tuple import FiveTuple, Transport
 from ferryman.engine.grant import Grant
 from ferryman.engine.mobile import Mobile
 from ferryman.engine.permission import Permissions
@@ -75,6 +75,11 @@ class Allocation:
         return [relayed.lease for relayed in self.relayed.values()]
 
     @property
+    def transport(self) -> Transport:
+        """UDP, or TCP (RFC 6062), towards its peers."""
+        return self.leases[0].transport
+
+    @property
     def advertised(self) -> tuple[Address, ...]:
         """Its relayed addresses as clients and peers know them."""
         return tuple(lease.advertised for lease in self.leases)
@@ -103,7 +108,7 @@ class Allocations:
 
     def __init__(self) -> None:
         self._by_five_tuple: dict[FiveTuple, Allocation] = {}
-        self._by_relayed: dict[Address, Allocation] = {}
+        self._by_relayed: dict[tuple[Transport, Address], Allocation] = {}
         self._by_number: dict[int, Allocation] = {}
         self._of_owner: Counter[str] = Counter()
         self._of_source: Counter[bytes] = Counter()
@@ -131,9 +136,9 @@ class Allocations:
         """The 5-tuple's allocation, even one that has expired and was not taken out yet."""
         return self._by_five_tuple.get(five_tuple)
 
-    def relaying(self, address: Address, *, now: int) -> Allocation | None:
+    def relaying(self, transport: Transport, address: Address, *, now: int) -> Allocation | None:
         """The allocation whose live relayed address, bound or advertised, this is."""
-        found = self._by_relayed.get(address)
+        found = self._by_relayed.get((transport, address))
         return found if found is not None and found.relays(address.family, now=now) else None
 
     def owned_by(self, owner: str) -> int:
@@ -153,8 +158,8 @@ class Allocations:
         self._by_number[allocation.number] = allocation
         self._by_five_tuple[allocation.five_tuple] = allocation
         for lease in allocation.leases:
-            self._by_relayed[lease.bound] = allocation
-            self._by_relayed[lease.advertised] = allocation
+            for name in _names(lease):
+                self._by_relayed[name] = allocation
         self._of_owner[allocation.owner] += 1
         self._of_source[allocation.source] += 1
         self._promised += allocation.bytes_per_second
@@ -212,9 +217,9 @@ class Allocations:
         return due
 
     def _release(self, allocation: Allocation, lease: RelayLease) -> None:
-        for address in (lease.bound, lease.advertised):
-            if self._by_relayed.get(address) is allocation:
-                del self._by_relayed[address]
+        for name in _names(lease):
+            if self._by_relayed.get(name) is allocation:
+                del self._by_relayed[name]
 
     def _schedule(self, allocation: Allocation) -> None:
         """Look at it again when it expires; a later expiry is found then, and costs nothing now."""
@@ -224,6 +229,10 @@ class Allocations:
             # Most are of allocations that were closed before their time.
             self._deadlines = [(at, number) for number, at in self._scheduled.items()]
             heapq.heapify(self._deadlines)
+
+
+def _names(lease: RelayLease) -> tuple[tuple[Transport, Address], ...]:
+    return ((lease.transport, lease.bound), (lease.transport, lease.advertised))
 
 
 def _count_down(counted: Counter[_Key], key: _Key) -> None:

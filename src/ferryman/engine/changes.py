@@ -34,6 +34,17 @@ class OpenAllocation(NamedTuple):
     bytes_per_second: int = 0
 
 
+class OpenTcpAllocation(NamedTuple):
+    """The same for a TCP allocation (RFC 6062 §5.1): `bound` accepts connections from now on."""
+
+    allocation: int
+    five_tuple: FiveTuple
+    bound: Address
+    advertised: Address
+    expires_at: int
+    bytes_per_second: int = 0
+
+
 class AddRelayed(NamedTuple):
     """Give the allocation a second relayed address, of the other family (RFC 8656 §7.2)."""
 
@@ -114,9 +125,41 @@ class BindChannel(NamedTuple):
     expires_at: int
 
 
+class Connect(NamedTuple):
+    """Connect from a TCP allocation's relayed address to a peer (RFC 6062 §5.2).
+
+    The datapath answers whether it succeeded. `relayed_only`: the peer has to be a live TCP
+    relayed address of this server.
+    """
+
+    connection: int
+    allocation: int
+    peer: Address
+    relayed_only: bool
+
+
+class Join(NamedTuple):
+    """Make a client's connection and a peer's one stream each way (RFC 6062 §5.4).
+
+    What the client sends behind its request is data. The reply that follows is the last STUN
+    message on the client's connection.
+    """
+
+    connection: int
+    five_tuple: FiveTuple
+
+
+class CloseConnection(NamedTuple):
+    """Close a peer's connection, whatever has become of it, and the client's that it is joined
+    with."""
+
+    connection: int
+
+
 Change: TypeAlias = (
     Reply
     | OpenAllocation
+    | OpenTcpAllocation
     | AddRelayed
     | ExtendAllocation
     | ExtendRelayed
@@ -126,6 +169,9 @@ Change: TypeAlias = (
     | CloseRelayed
     | Permit
     | BindChannel
+    | Connect
+    | Join
+    | CloseConnection
 )
 
 

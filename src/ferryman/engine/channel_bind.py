@@ -5,6 +5,7 @@ from __future__ import annotations
 from ferryman.engine.allocation import Allocation
 from ferryman.engine.changes import BindChannel, Permit
 from ferryman.engine.channel import ChannelBinding
+from ferryman.engine.five_tuple import Transport
 from ferryman.engine.journal import ChannelBound
 from ferryman.engine.peer import relayed_only
 from ferryman.engine.refusals import Refusal, Refused
@@ -19,6 +20,8 @@ from ferryman.wire.values import decode_channel_number_untrusted, decode_xor_add
 def channel_bind(state: State, exchange: Exchange) -> tuple[tuple[int, bytes], ...]:
     """Attributes of the success response (none); raises Refused or Malformed."""
     allocation = exchange.allocation_in(state)
+    if allocation.transport is Transport.TCP:
+        raise Refused(Refusal.CHANNEL_OVER_TCP)
     number = _number(exchange.message, state.settings)
     peer = _peer(exchange.message)
     inside = relayed_only(state, allocation, peer, now=exchange.now)

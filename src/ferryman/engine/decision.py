@@ -8,25 +8,35 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ferryman.engine import allocate, channel_bind, create_permission, refresh
+from ferryman.engine import (
+    allocate,
+    channel_bind,
+    connect,
+    connection_bind,
+    create_permission,
+    refresh,
+)
 from ferryman.engine.changes import Reply
 from ferryman.engine.journal import RefusedRequest
 from ferryman.engine.proof import Proved
 from ferryman.engine.refusals import Refusal, Refused, unknown_attributes
+from ferryman.engine.reply import reply
 from ferryman.engine.state import Exchange, Leases, Outcome, State
 from ferryman.wire.errors import Malformed
-from ferryman.wire.message import encode
 from ferryman.wire.registry import UNDERSTOOD, Attribute, MessageClass, Method
 from ferryman.wire.values import encode_error
 
 Attributes = tuple[tuple[int, bytes], ...]
-Rules = Callable[[State, Exchange], Attributes]
+Rules = Callable[[State, Exchange], Attributes | None]
+"""Attributes of the success response; None where the answer comes later."""
 
 _RULES: dict[int, Rules] = {
     Method.ALLOCATE: allocate.allocate,
     Method.REFRESH: refresh.refresh,
     Method.CREATE_PERMISSION: create_permission.create_permission,
     Method.CHANNEL_BIND: channel_bind.channel_bind,
+    Method.CONNECT: connect.connect,
+    Method.CONNECTION_BIND: connection_bind.connection_bind,
 }
 
 _UNDERSTOOD = {method: UNDERSTOOD[Method(method)] for method in _RULES}
@@ -49,38 +59,40 @@ def decide(
     """
     request = proved.request
     outcome = Outcome()
-    exchange = Exchange(request, proved.credential, leases, outcome, now)
-    reply = _answer(state, exchange, proved)
-    outcome.changes.append(reply)
+    exchange = Exchange(request, proved.credential, leases, outcome, now, proved.key, proved.sha256)
+    answer = _answer(state, exchange)
+    if answer is None:
+        return outcome
+    outcome.changes.append(answer)
     if not request.five_tuple.transport.is_stream:
-        state.answered.remember(request.five_tuple, request.packet, reply.message, now=now)
+        state.answered.remember(request.five_tuple, request.packet, answer.message, now=now)
     return outcome
 
 
-def _answer(state: State, exchange: Exchange, proved: Proved) -> Reply:
+def _answer(state: State, exchange: Exchange) -> Reply | None:
     try:
         attributes = _apply_rules(state, exchange)
+        if attributes is None:
+            return None
         message_class = MessageClass.SUCCESS
     except Refused as refused:
         attributes = _refusal_attributes(refused)
         message_class = MessageClass.ERROR
         exchange.outcome.journal.append(_entry(exchange, refused))
     message = exchange.message
-    return Reply(
+    return reply(
         exchange.five_tuple,
-        encode(
-            message_class,
-            message.method,
-            message.transaction_id,
-            attributes,
-            key=None if proved.sha256 else proved.key,
-            sha256_key=proved.key if proved.sha256 else None,
-            fingerprint=state.settings.fingerprint or message.has_fingerprint,
-        ),
+        message_class,
+        message.method,
+        message.transaction_id,
+        attributes,
+        key=exchange.key,
+        sha256=exchange.sha256,
+        fingerprint=state.settings.fingerprint or message.has_fingerprint,
     )
 
 
-def _apply_rules(state: State, exchange: Exchange) -> Attributes:
+def _apply_rules(state: State, exchange: Exchange) -> Attributes | None:
     method = exchange.message.method
     understood = _UNDERSTOOD if state.settings.third_party else _UNDERSTOOD_WITHOUT_TOKENS
     unknown = exchange.message.unknown_required(understood[method])

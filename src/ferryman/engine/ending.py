@@ -12,6 +12,7 @@ from ferryman.engine.allocation import Allocation
 from ferryman.engine.changes import CloseAllocation, CloseRelayed, Usage
 from ferryman.engine.five_tuple import FiveTuple
 from ferryman.engine.journal import Closed, Ending, RelayedClosed
+from ferryman.engine.peer_connection_ending import close_connections, expire_connections
 from ferryman.engine.settings import SECOND
 from ferryman.engine.state import Closing, Outcome, State
 from ferryman.wire.address import Family
@@ -21,6 +22,7 @@ def close(
     state: State, allocation: Allocation, ending: Ending, outcome: Outcome, *, now: int
 ) -> None:
     state.allocations.remove(allocation)
+    close_connections(state, allocation, outcome)
     state.moving.remove(allocation.number)
     state.closing[allocation.number] = Closing(allocation, ending, now)
     outcome.changes.append(CloseAllocation(allocation.number))
@@ -57,6 +59,7 @@ def expire(state: State, *, now: int) -> Outcome:
             continue
         for family in allocation.expired_families(now=now):
             close_relayed(state, allocation, family, Ending.EXPIRED, outcome)
+    expire_connections(state, outcome, now=now)
     outcome.unclaimed += state.reservations.expire(now=now)
     state.answered.expire(now=now)
     return outcome

@@ -122,6 +122,26 @@ class ChannelBound(NamedTuple):
     peer: Address
 
 
+class ConnectionBound(NamedTuple):
+    """A client's data connection (`five_tuple`) is joined with a peer's (RFC 6062 §5.4)."""
+
+    five_tuple: FiveTuple
+    allocation: int
+    username: str
+    peer: Address
+
+
+class ConnectionEnded(NamedTuple):
+    """A bound connection is closed; `five_tuple` is the control connection's."""
+
+    five_tuple: FiveTuple
+    allocation: int
+    username: str
+    peer: Address
+    sent_bytes: int
+    received_bytes: int
+
+
 class Closed(NamedTuple):
     """`seconds` is how long the allocation lived; `relayed` what it had in the end."""
 
@@ -146,5 +166,7 @@ Entry: TypeAlias = (
     | MoveGivenUp
     | Permitted
     | ChannelBound
+    | ConnectionBound
+    | ConnectionEnded
     | Closed
 )

@@ -1,7 +1,8 @@
 """Whether an allocation may reach a peer: family, peer rules, and the one exception to them.
 
-Another live allocation's relayed address on this server is always a good peer (that exact port),
-so that calls in which both sides relay work everywhere; such traffic never leaves the datapath.
+Another live allocation's relayed address on this server, of the same transport, is always a good
+peer (that exact port), so that calls in which both sides relay work everywhere; such traffic never
+leaves the machine.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ def relayed_only(state: State, allocation: Allocation, peer: Address, *, now: in
     rule = state.peer_rules.refusal(peer.ip)
     if rule is None:
         return False
-    other = state.allocations.relaying(peer, now=now)
+    other = state.allocations.relaying(allocation.transport, peer, now=now)
     if other is None or other is allocation:
         raise Refused(Refusal.FORBIDDEN_PEER, f"{peer} refused by {rule}")
     return True

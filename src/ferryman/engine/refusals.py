@@ -25,10 +25,12 @@ REASONS = {
     441: "Wrong Credentials",
     442: "Unsupported Transport Protocol",
     443: "Peer Address Family Mismatch",
+    446: "Connection Already Exists",
+    447: "Connection Timeout or Failure",
     486: "Allocation Quota Reached",
     508: "Insufficient Capacity",
 }
-"""Reason phrases as RFC 8489 §14.8 and RFC 8656 §19 give them."""
+"""Reason phrases as RFC 8489 §14.8, RFC 8656 §19 and RFC 6062 §6.3 give them."""
 
 
 class Rule(NamedTuple):
@@ -81,7 +83,18 @@ class Refusal(Enum):
     ALLOCATION_EXISTS = Rule(437, "RFC 8656 §7.2", "the 5-tuple already has an allocation")
     TRY_ALTERNATE = Rule(300, "RFC 8489 §10", "clients are sent to another server")
     NO_REQUESTED_TRANSPORT = Rule(400, "RFC 8656 §7.2", "REQUESTED-TRANSPORT is missing")
-    UNSUPPORTED_TRANSPORT = Rule(442, "RFC 8656 §7.2", "the requested transport is not UDP")
+    UNSUPPORTED_TRANSPORT = Rule(
+        442, "RFC 6062 §5.1", "the requested transport is neither UDP nor TCP, or not served"
+    )
+    UDP_FORBIDDEN = Rule(403, "RFC 6062 §5.1", "UDP towards peers is forbidden here")
+    TCP_OVER_DATAGRAMS = Rule(
+        400, "RFC 6062 §5.1", "a TCP allocation is asked for over neither TCP nor TLS"
+    )
+    TCP_WITH_UDP_ATTRIBUTE = Rule(
+        400,
+        "RFC 6062 §5.1",
+        "a TCP allocation is asked for with DONT-FRAGMENT, EVEN-PORT or RESERVATION-TOKEN",
+    )
     TOKEN_AND_EVEN_PORT = Rule(400, "RFC 8656 §7.2", "RESERVATION-TOKEN together with EVEN-PORT")
     TOKEN_AND_FAMILY = Rule(
         400, "RFC 8656 §7.2", "RESERVATION-TOKEN together with REQUESTED-ADDRESS-FAMILY"
@@ -114,6 +127,7 @@ class Refusal(Enum):
     )
 
     TICKET_IN_ALLOCATE = Rule(400, "RFC 8016 §3.1.2", "MOBILITY-TICKET in Allocate is not empty")
+    MOBILITY_OF_TCP = Rule(405, "RFC 8016 §3.1.2", "a TCP allocation does not move")
     MOBILITY_OFF = Rule(405, "RFC 8016 §3.1.2", "mobility is off")
     MOBILITY_OF_ANYONE = Rule(
         405, "RFC 8016 §5", "mobility needs credentials, which no-auth waives"
@@ -140,6 +154,27 @@ class Refusal(Enum):
     CHANNEL_TAKEN = Rule(400, "RFC 8656 §12.2", "the channel number is bound to another peer")
     PEER_TAKEN = Rule(400, "RFC 8656 §12.2", "the peer is bound to another channel number")
     TOO_MANY_CHANNELS = Rule(508, "RFC 8656 §12.2", "the allocation has too many channels")
+    CHANNEL_OVER_TCP = Rule(437, "RFC 6062 §3", "a TCP allocation has no channels")
+
+    CONNECT_FROM_UDP = Rule(437, "RFC 6062 §5.2", "there is no TCP allocation for this 5-tuple")
+    CONNECTION_EXISTS = Rule(
+        446, "RFC 6062 §5.2", "the allocation has a connection with this peer, or waits for one"
+    )
+    CONNECT_TO_NOBODY = Rule(400, "RFC 6062 §5.2", "XOR-PEER-ADDRESS is missing")
+    CONNECT_TO_PORT_0 = Rule(400, "RFC 6062 §5.2", "nobody can be reached on port 0")
+    TOO_MANY_CONNECTIONS = Rule(508, "RFC 6062 §5.2", "there are too many peer connections")
+    CONNECTION_FAILED = Rule(447, "RFC 6062 §5.2", "the peer cannot be reached")
+
+    BIND_OVER_DATAGRAMS = Rule(
+        400, "RFC 6062 §5.4", "the client's connection is neither TCP nor TLS"
+    )
+    BIND_ON_CONTROL = Rule(
+        400, "RFC 6062 §4.3", "the connection carries an allocation; data needs one of its own"
+    )
+    NO_CONNECTION_ID = Rule(400, "RFC 6062 §5.4", "CONNECTION-ID is missing")
+    UNKNOWN_CONNECTION = Rule(
+        400, "RFC 6062 §5.4", "no connection of this user waits under this CONNECTION-ID"
+    )
 
     @property
     def code(self) -> int:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter, OrderedDict
 from typing import NamedTuple
 
+from ferryman.engine.five_tuple import Transport
 from ferryman.wire.address import Address, Family
 
 RESERVATIONS = 1024
@@ -23,14 +24,19 @@ class RelayNeed(NamedTuple):
     family: Family
     even: bool = False
     pair: bool = False
+    transport: Transport = Transport.UDP
 
 
 class RelayLease(NamedTuple):
-    """A relay socket bound ahead of need; `advertised` is how clients and peers know it."""
+    """A relay socket that is bound; `advertised` is how clients and peers know it.
+
+    `transport`: UDP, or TCP (RFC 6062) for a socket that listens.
+    """
 
     bound: Address
     advertised: Address
     next_higher: RelayLease | None = None
+    transport: Transport = Transport.UDP
 
 
 class Reservation(NamedTuple):

@@ -54,3 +54,5 @@ class Settings:
     reservation_lifetime: int = 30
     mobility: bool = False
     unauthorized_per_second: int = 100
+    udp_relay: bool = True
+    tcp_relay: bool = True

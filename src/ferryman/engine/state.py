@@ -18,6 +18,7 @@ from ferryman.engine.five_tuple import FiveTuple
 from ferryman.engine.journal import Ending, Entry
 from ferryman.engine.mobile import Moving
 from ferryman.engine.nonce import Nonces
+from ferryman.engine.peer_connection import PeerConnections
 from ferryman.engine.peer_rules import PeerRules
 from ferryman.engine.refusals import Refusal, Refused
 from ferryman.engine.relay import RelayLease, Reservations
@@ -30,7 +31,7 @@ from ferryman.wire.message import Message
 
 @dataclass(slots=True)
 class State:
-    """`random_token` makes the 8 octets of a RESERVATION-TOKEN; tests hand in a known one."""
+    """`random_token` makes 8 octets that nobody can guess; tests hand in known ones."""
 
     settings: Settings
     peer_rules: PeerRules
@@ -43,6 +44,7 @@ class State:
     moving: Moving = field(default_factory=Moving)
     strangers: Strangers = field(default_factory=Strangers)
     alternates: Alternates = field(default_factory=Alternates)
+    peer_connections: PeerConnections = field(default_factory=PeerConnections)
     closing: dict[int, Closing] = field(default_factory=dict)
     closing_relayed: dict[tuple[int, Family], RelayLease] = field(default_factory=dict)
     last_number: int = 0
@@ -99,6 +101,8 @@ class Exchange:
     leases: Leases
     outcome: Outcome
     now: int
+    key: bytes | None = field(default=None, repr=False)
+    sha256: bool = False
 
     @property
     def message(self) -> Message:

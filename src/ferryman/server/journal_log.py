@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import structlog
 
@@ -16,6 +16,8 @@ from ferryman.engine.journal import (
     Challenged,
     ChannelBound,
     Closed,
+    ConnectionBound,
+    ConnectionEnded,
     Entry,
     Moved,
     MoveGivenUp,
@@ -38,7 +40,16 @@ REFUSALS_PER_SECOND = 50
 """Lines that strangers can cause in a second; the rest are counted and reported in one line."""
 
 
-_DETAILS = (Challenged, Refreshed, Moving, MoveGivenUp, Permitted, ChannelBound)
+_DETAILS = (
+    Challenged,
+    Refreshed,
+    Moving,
+    MoveGivenUp,
+    Permitted,
+    ChannelBound,
+    ConnectionBound,
+    ConnectionEnded,
+)
 """Entries that only a verbose log shows."""
 
 
@@ -65,6 +76,8 @@ class JournalLog:
             MoveGivenUp: self._move_given_up,
             Permitted: self._permitted,
             ChannelBound: self._channel_bound,
+            ConnectionBound: self._connection_bound,
+            ConnectionEnded: self._connection_ended,
             Closed: self._closed,
         }
 
@@ -170,6 +183,18 @@ class JournalLog:
             why=entry.ending.value,
         )
 
+    def _connection_bound(self, entry: ConnectionBound) -> None:
+        self._log.debug("peer connection bound", **_allocation(entry), peer=str(entry.peer))
+
+    def _connection_ended(self, entry: ConnectionEnded) -> None:
+        self._log.debug(
+            "peer connection ended",
+            **_allocation(entry),
+            peer=str(entry.peer),
+            sent_bytes=entry.sent_bytes,
+            received_bytes=entry.received_bytes,
+        )
+
     def _closed(self, entry: Closed) -> None:
         usage = entry.usage
         self._log.info(
@@ -194,8 +219,8 @@ def _relayed(addresses: tuple[Address, ...]) -> str:
     return ",".join(str(address) for address in addresses)
 
 
-def _allocation(
-    entry: Opened
+_OfAllocation: TypeAlias = (
+    Opened
     | Refreshed
     | RelayedClosed
     | Moving
@@ -203,8 +228,13 @@ def _allocation(
     | MoveGivenUp
     | Permitted
     | ChannelBound
-    | Closed,
-) -> dict[str, Any]:
+    | ConnectionBound
+    | ConnectionEnded
+    | Closed
+)
+
+
+def _allocation(entry: _OfAllocation) -> dict[str, Any]:
     return {
         **_client(entry.five_tuple),
         "allocation": entry.allocation,

@@ -13,9 +13,12 @@ from structlog.typing import FilteringBoundLogger
 from ferryman.auth.sources import Keys
 from ferryman.datapath import door
 from ferryman.datapath.door import (
+    Arrived,
     Asked,
     Closed,
+    Connected,
     Disconnected,
+    Ended,
     Event,
     Moved,
     Noticed,
@@ -23,10 +26,13 @@ from ferryman.datapath.door import (
 )
 from ferryman.engine.admission import Admitted, admit
 from ferryman.engine.allocate import relay_needs
+from ferryman.engine.connect import connected
+from ferryman.engine.connection_attempt import attempted
 from ferryman.engine.credential import ANONYMOUS, Credential, NoCredential
 from ferryman.engine.decision import decide
 from ferryman.engine.ending import disconnected, expire, relayed_closed, stop, used
 from ferryman.engine.mobility import moved
+from ferryman.engine.peer_connection_ending import ended
 from ferryman.engine.proof import Proved, prove
 from ferryman.engine.refusals import Refusal
 from ferryman.engine.relay import RelayLease
@@ -118,6 +124,12 @@ class Pump:
                 return disconnected(self._state, five_tuple, now=now)
             case Moved(allocation, five_tuple):
                 return moved(self._state, allocation, five_tuple, now=now)
+            case Connected(connection, succeeded):
+                return connected(self._state, connection, succeeded=succeeded, now=now)
+            case Arrived(allocation, peer, connection):
+                return attempted(self._state, allocation, peer, connection, now=now)
+            case Ended(connection, sent, received):
+                return ended(self._state, connection, sent_bytes=sent, received_bytes=received)
             case Noticed(text):
                 self._log.warning(text)
                 return Outcome()

@@ -11,6 +11,7 @@ from array import array
 from collections.abc import Callable, Iterator
 from random import SystemRandom
 
+from ferryman.engine.five_tuple import Transport
 from ferryman.engine.refusals import Refusal
 from ferryman.engine.relay import RelayLease, RelayNeed
 from ferryman.engine.settings import SECOND
@@ -18,7 +19,8 @@ from ferryman.server.relay_addresses import RelayAddresses
 from ferryman.wire.address import Address
 
 STOCK = 32
-"""Sockets kept bound ahead for each relay IP (fewer in a small range)."""
+"""UDP sockets kept bound ahead for each relay IP (fewer in a small range). TCP sockets are bound
+when they are asked for: they listen at once, and nobody should find a port open for nothing."""
 
 TRIES = 64
 """Ports tried for one lease before it is refused; other programs may sit in the range."""
@@ -77,24 +79,29 @@ class PortRange:
 
 
 class RelayIp:
-    """One relay IP: how it is advertised, its free ports, and sockets bound ahead on it."""
+    """One relay IP and transport: how the IP is advertised, its free ports, and sockets bound
+    ahead on it."""
 
-    def __init__(self, ip: bytes, advertised: bytes, free: PortRange) -> None:
+    def __init__(self, ip: bytes, advertised: bytes, transport: Transport, free: PortRange) -> None:
         self.ip = ip
         self.advertised = advertised
+        self.transport = transport
+        self.stocked = STOCK if transport is Transport.UDP else 0
         self.free = free
         self.stock: dict[int, RelayLease] = {}
         self.leased = 0
         self.asked_at = 0
 
     def lease(self, port: int) -> RelayLease:
-        return RelayLease(Address(self.ip, port), Address(self.advertised, port))
+        bound, advertised = Address(self.ip, port), Address(self.advertised, port)
+        return RelayLease(bound, advertised, transport=self.transport)
 
 
 class RelayPorts:
     """`bind` and `release` open and close one relay socket; `bind` raises OSError.
 
-    Port numbers are counted by advertised IP: two relay IPs behind one public IP share them.
+    Port numbers are counted by transport and advertised IP: two relay IPs behind one public IP
+    share them.
     """
 
     def __init__(
@@ -102,16 +109,16 @@ class RelayPorts:
         addresses: RelayAddresses,
         first_port: int,
         last_port: int,
-        bind: Callable[[Address], None],
-        release: Callable[[Address], None],
+        bind: Callable[[Transport, Address], None],
+        release: Callable[[Transport, Address], None],
     ) -> None:
         self._addresses = addresses
         self._first = first_port
         self._last = last_port
         self._bind = bind
         self._release = release
-        self._ranges: dict[bytes, PortRange] = {}
-        self._relays: dict[bytes, RelayIp] = {}
+        self._ranges: dict[tuple[Transport, bytes], PortRange] = {}
+        self._relays: dict[tuple[Transport, bytes], RelayIp] = {}
         self._taken_elsewhere: list[tuple[RelayIp, int]] = []
         self._trouble = ""
 
@@ -120,7 +127,7 @@ class RelayPorts:
         ip = self._addresses.relay_ip(need.family, local.ip)
         if ip is None:
             return Refusal.UNSUPPORTED_FAMILY
-        relay = self._relay(ip)
+        relay = self._relay(need.transport, ip)
         if relay is None:
             return Refusal.NO_PORT
         relay.asked_at = now
@@ -133,13 +140,13 @@ class RelayPorts:
     def give_back(self, lease: RelayLease) -> None:
         """A lease that nobody took, its sockets still bound: back to the stock, or closed."""
         for single in _singles(lease):
-            relay = self._relays[single.bound.ip]
+            relay = self._relays[single.transport, single.bound.ip]
             relay.leased -= 1
             self._keep(relay, single)
 
     def closed(self, lease: RelayLease) -> None:
         """The datapath has closed the lease's socket: the number is free again."""
-        relay = self._relays[lease.bound.ip]
+        relay = self._relays[lease.transport, lease.bound.ip]
         relay.leased -= 1
         relay.free.put_back(lease.bound.port)
 
@@ -148,12 +155,12 @@ class RelayPorts:
         for relay, port in self._taken_elsewhere:
             relay.free.put_back(port)
         self._taken_elsewhere.clear()
-        target = min(STOCK, (self._last - self._first + 1) // 4)
+        most = (self._last - self._first + 1) // 4
         for relay in list(self._relays.values()):
             if relay.leased == 0 and relay.asked_at + IDLE <= now:
                 self._forget(relay)
                 continue
-            while len(relay.stock) < target:
+            while len(relay.stock) < min(relay.stocked, most):
                 lease = self._bind_any(relay)
                 if lease is None:
                     break
@@ -168,7 +175,8 @@ class RelayPorts:
         self._ranges.clear()
         for relay in self._relays.values():
             relay.advertised = self._addresses.advertised(relay.ip)
-            shared = self._ranges.setdefault(relay.advertised, relay.free)
+            known_as = relay.transport, relay.advertised
+            shared = self._ranges.setdefault(known_as, relay.free)
             if shared is not relay.free:
                 self._merge(shared, relay.free)
 
@@ -177,42 +185,45 @@ class RelayPorts:
         for relay in self._relays.values():
             if relay.free is other:
                 relay.free = shared
-        for advertised, free in self._ranges.items():
+        for known_as, free in self._ranges.items():
             if free is other:
-                self._ranges[advertised] = shared
+                self._ranges[known_as] = shared
 
     def take_trouble(self) -> str:
         """Why a socket could not be bound lately (no descriptors, say), told once; or nothing."""
         trouble, self._trouble = self._trouble, ""
         return trouble
 
-    def _relay(self, ip: bytes) -> RelayIp | None:
-        found = self._relays.get(ip)
+    def _relay(self, transport: Transport, ip: bytes) -> RelayIp | None:
+        found = self._relays.get((transport, ip))
         if found is None and len(self._relays) < RELAY_IPS:
             advertised = self._addresses.advertised(ip)
-            free = self._ranges.get(advertised)
+            free = self._ranges.get((transport, advertised))
             if free is None:
-                free = self._ranges[advertised] = PortRange(self._first, self._last)
-            found = self._relays[ip] = RelayIp(ip, advertised, free)
+                free = PortRange(self._first, self._last)
+                self._ranges[transport, advertised] = free
+            found = RelayIp(ip, advertised, transport, free)
+            self._relays[transport, ip] = found
         return found
 
     def _drop_stock(self, relay: RelayIp) -> None:
         for single in relay.stock.values():
-            self._release(single.bound)
+            self._release(relay.transport, single.bound)
             relay.free.put_back(single.bound.port)
         relay.stock.clear()
 
     def _forget(self, relay: RelayIp) -> None:
         self._drop_stock(relay)
-        del self._relays[relay.ip]
-        if all(other.advertised != relay.advertised for other in self._relays.values()):
-            del self._ranges[relay.advertised]
+        del self._relays[relay.transport, relay.ip]
+        shared = relay.transport, relay.advertised
+        if all((other.transport, other.advertised) != shared for other in self._relays.values()):
+            del self._ranges[shared]
 
     def _keep(self, relay: RelayIp, single: RelayLease) -> None:
-        if len(relay.stock) < 2 * STOCK:
+        if len(relay.stock) < 2 * relay.stocked:
             relay.stock[single.bound.port] = relay.lease(single.bound.port)
         else:
-            self._release(single.bound)
+            self._release(relay.transport, single.bound)
             relay.free.put_back(single.bound.port)
 
     def _any(self, relay: RelayIp) -> RelayLease | None:
@@ -237,7 +248,7 @@ class RelayPorts:
                 return lease
             higher = self._acquire(relay, port + 1)
             if higher is not None:
-                return RelayLease(lease.bound, lease.advertised, next_higher=higher)
+                return lease._replace(next_higher=higher)
             self._keep(relay, lease)
         return None
 
@@ -255,7 +266,7 @@ class RelayPorts:
         if lease is not None or port not in relay.free:
             return lease
         try:
-            self._bind(Address(relay.ip, port))
+            self._bind(relay.transport, Address(relay.ip, port))
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
                 relay.free.take(port)
@@ -270,4 +281,4 @@ class RelayPorts:
 def _singles(lease: RelayLease) -> tuple[RelayLease, ...]:
     if lease.next_higher is None:
         return (lease,)
-    return (RelayLease(lease.bound, lease.advertised), lease.next_higher)
+    return (lease._replace(next_higher=None), lease.next_higher)

@@ -205,6 +205,8 @@ UNDERSTOOD: Final[dict[Method, frozenset[Attribute]]] = {
     Method.SEND: _KNOWN,
     Method.CREATE_PERMISSION: _OF_REQUESTS,
     Method.CHANNEL_BIND: _OF_REQUESTS,
+    Method.CONNECT: _OF_REQUESTS,
+    Method.CONNECTION_BIND: _OF_REQUESTS | {Attribute.CONNECTION_ID},
 }
 """Comprehension-required attributes that the server knows, for each method it serves.
 

@@ -119,6 +119,11 @@ def decode_channel_number_untrusted(value: bytes) -> int:
     return int(_CHANNEL.unpack(_exactly(4, value))[0])
 
 
+def decode_connection_id_untrusted(value: bytes) -> bytes:
+    """CONNECTION-ID: 4 octets that mean nothing by themselves (RFC 6062 §6.2.1)."""
+    return _exactly(4, value)
+
+
 def encode_types(types: Iterable[int]) -> bytes:
     """UNKNOWN-ATTRIBUTES (RFC 8489 §14.13)."""
     return b"".join(number.to_bytes(2, "big") for number in types)

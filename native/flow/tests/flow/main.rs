@@ -19,6 +19,7 @@ mod send_indications;
 mod slots;
 mod speed;
 mod streams;
+mod tcp;
 mod usage;
 mod vectors;
 mod world;

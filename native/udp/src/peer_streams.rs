@@ -1,0 +1,78 @@
+//! All TCP allocations with their sockets, and all connections of their peers.
+
+use std::collections::{BTreeSet, HashMap};
+
+use ferryman_flow::{Direction, TcpAllocations};
+
+use crate::peer_stream::PeerStream;
+use crate::tcp_relay_socket::TcpRelaySocket;
+
+/// Peer connections at a time, and of one allocation; the engine counts to the same.
+const LIMIT: usize = 16_384;
+const LIMIT_OF_ALLOCATION: usize = 64;
+/// Numbers of connections that peers have begun lie from here on; the engine's lie below.
+const FIRST_ARRIVAL: u64 = 1 << 32;
+
+/// What the worker holds for TCP allocations.
+#[derive(Default)]
+pub(crate) struct PeerStreams {
+    pub(crate) allocations: TcpAllocations,
+    pub(crate) sockets: HashMap<u64, TcpRelaySocket>,
+    streams: HashMap<u64, PeerStream>,
+    /// Allocation and connection, for every stream.
+    by_allocation: BTreeSet<(u64, u64)>,
+    arrivals: u64,
+    /// Allocations whose sockets rest because the process has no descriptor left.
+    pub(crate) resting: Vec<u64>,
+    pub(crate) resume_at: Option<u64>,
+}
+
+impl PeerStreams {
+    /// A number for a connection that a peer has begun; never given twice.
+    pub(crate) fn arrival_number(&mut self) -> u64 {
+        self.arrivals += 1;
+        FIRST_ARRIVAL + self.arrivals
+    }
+
+    pub(crate) fn has_room(&self, allocation: u64) -> bool {
+        self.streams.len() < LIMIT && self.of(allocation).count() < LIMIT_OF_ALLOCATION
+    }
+
+    /// The connections of an allocation.
+    pub(crate) fn of(&self, allocation: u64) -> impl Iterator<Item = u64> + '_ {
+        let range = (allocation, 0)..=(allocation, u64::MAX);
+        self.by_allocation.range(range).map(|(_, number)| *number)
+    }
+
+    pub(crate) fn get_mut(&mut self, number: u64) -> Option<&mut PeerStream> {
+        self.streams.get_mut(&number)
+    }
+
+    /// Adds a connection; one of the same number is closed.
+    pub(crate) fn insert(&mut self, number: u64, stream: PeerStream) {
+        self.remove(number);
+        self.by_allocation.insert((stream.allocation, number));
+        self.streams.insert(number, stream);
+    }
+
+    /// Sends a client's bytes to a joined peer and counts them; false when that is over.
+    pub(crate) fn pass(&mut self, number: u64, octets: &[u8], now: u64) -> bool {
+        let Some(peer) = self.streams.get_mut(&number) else {
+            return false;
+        };
+        match self.allocations.live_mut(peer.allocation, now) {
+            Some(allocation) => {
+                allocation.count(Direction::ToPeer, octets.len());
+                peer.send(octets).is_ok()
+            }
+            None => false,
+        }
+    }
+
+    /// Forgets a connection; dropping it closes it.
+    pub(crate) fn remove(&mut self, number: u64) -> Option<PeerStream> {
+        let stream = self.streams.remove(&number)?;
+        self.by_allocation.remove(&(stream.allocation, number));
+        Some(stream)
+    }
+}
