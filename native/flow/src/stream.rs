@@ -65,7 +65,7 @@ pub fn next(buffer: &[u8], limit: usize) -> Frame {
 
 /// The transaction id of a ConnectionBind request (RFC 6062 §5.4): what follows it on its stream
 /// may be no message any more.
-pub fn connection_bind(message: &[u8]) -> Option<[u8; 12]> {
+pub fn connection_bind_untrusted(message: &[u8]) -> Option<[u8; 12]> {
     let is_bind = message.starts_with(&CONNECTION_BIND.to_be_bytes());
     let transaction_id = message.get(8..HEADER_LENGTH)?.try_into().ok()?;
     is_bind.then_some(transaction_id)

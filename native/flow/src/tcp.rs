@@ -14,7 +14,7 @@ use crate::permission::{Permission, Permissions};
 use crate::{Direction, FiveTuple, Reason, Usage};
 
 /// A connection that has to wait for bandwidth waits for so many bytes at least.
-const PORTION: u64 = 16 << 10;
+const PORTION: u64 = 4 << 10;
 
 /// One TCP allocation.
 #[derive(Debug)]
@@ -67,11 +67,11 @@ impl TcpAllocation {
         }
     }
 
-    /// How many bytes may go one way now, and, if there are none, the instant from which `PORTION`
-    /// may.
-    pub fn room(&mut self, direction: Direction, now: u64) -> Result<u64, u64> {
-        match self.bandwidth.room(direction, now) {
-            0 => Err(self.bandwidth.opens_at(direction, PORTION, now)),
+    /// How many bytes beyond `held` (less than 60 KiB) may go one way now; if there are none, the
+    /// instant from which a portion may.
+    pub fn room(&mut self, direction: Direction, held: u64, now: u64) -> Result<u64, u64> {
+        match self.bandwidth.room(direction, now).saturating_sub(held) {
+            0 => Err(self.bandwidth.opens_at(direction, held + PORTION, now)),
             room => Ok(room),
         }
     }

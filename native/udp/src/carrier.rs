@@ -132,6 +132,14 @@ impl Carrier {
 }
 
 impl Carrier {
+    /// Octets that have been read and say nothing yet: the beginning of a record.
+    pub(crate) fn held(&self) -> usize {
+        match &self.guise {
+            Guise::Tls(tls) => tls.landing() - RECORD,
+            _ => 0,
+        }
+    }
+
     /// Ends the TCP stream to the client; the other direction stays open.
     pub(crate) fn shut_down(&self) {
         // A client that is gone is noticed elsewhere.

@@ -118,6 +118,11 @@ impl Connection {
         self.rest.len() + self.carrier.room_to_read(fresh)
     }
 
+    /// How much room `read` needs to bring not much more than `limit` bytes.
+    pub(crate) fn room_to_read_at_most(&self, limit: usize) -> usize {
+        self.rest.len() + self.carrier.room_to_read(READ.min(limit))
+    }
+
     /// What was left over and what has come since; returns their length, and whether something
     /// came. `Ok` with nothing new means that nothing is there yet.
     pub(crate) fn read(&mut self, room: &mut [u8]) -> io::Result<(usize, bool)> {

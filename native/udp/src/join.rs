@@ -1,7 +1,8 @@
 //! A client's connection and a peer's joined to one stream each way (RFC 6062 §5.4, §5.5).
 //!
 //! Nothing is dropped and little is held: while `JOINED_BACKLOG` bytes wait for one side, the
-//! other is not read, and its sender's window closes. The end of one direction is passed on when
+//! other is not read, and its sender's window closes; so it is while an allocation has used up its
+//! bandwidth. The end of one direction is passed on when
 //! everything before it has been; both connections close when both directions have ended, or when
 //! either is broken.
 
@@ -77,12 +78,17 @@ impl Worker {
         if peer.is_full() || connection.ended {
             return self.balance(number);
         }
-        // A limit on bandwidth belongs here: it would lower `length`, and a budget that is used
-        // up would count as a peer that is full.
-        let length = connection.room_to_read();
+        let held = connection.carrier.held();
+        let Some(limit) = self.peers.limit(number, Direction::ToPeer, held, now) else {
+            return self.balance(number);
+        };
+        let length = connection.room_to_read_at_most(limit);
         let Some(room) = self.slots.stream_room(length) else {
             self.forwarder.flush(&mut self.slots);
             return self.read_joined(client, number);
+        };
+        let Some(peer) = self.peers.get_mut(number) else {
+            return;
         };
         match connection.read(room) {
             Ok((length, true)) => {
@@ -102,6 +108,17 @@ impl Worker {
                 self.balance(number);
             }
             Err(_) => self.end_peer(number),
+        }
+    }
+
+    /// Goes on with the connections that have waited for bandwidth.
+    pub(crate) fn resume_throttled(&mut self) {
+        while let Some(number) = self.peers.next_throttled(self.forwarder.now) {
+            let stage = self.peers.get_mut(number).map(|peer| peer.stage);
+            if let Some(Stage::Joined(client)) = stage {
+                self.read_joined(client, number);
+                self.read_peer(number, client);
+            }
         }
     }
 
@@ -125,10 +142,15 @@ impl Worker {
         if peer.ended || connection.waiting() >= JOINED_BACKLOG {
             return self.balance(number);
         }
-        // Here as well.
-        let Some(room) = self.slots.stream_room(READ) else {
+        let Some(limit) = self.peers.limit(number, Direction::ToClient, 0, now) else {
+            return self.balance(number);
+        };
+        let Some(room) = self.slots.stream_room(READ.min(limit)) else {
             self.forwarder.flush(&mut self.slots);
             return self.read_peer(number, client);
+        };
+        let Some(peer) = self.peers.get_mut(number) else {
+            return;
         };
         match peer.read(room) {
             Ok(None) => return self.balance(number),
@@ -169,12 +191,15 @@ impl Worker {
         if peer.finished && connection.finished {
             return self.end_peer(number);
         }
+        let now = self.forwarder.now;
         let of_peer = Interest {
-            read: !peer.ended && connection.waiting() < JOINED_BACKLOG,
+            read: !peer.ended
+                && connection.waiting() < JOINED_BACKLOG
+                && !peer.waits(Direction::ToClient, now),
             write: peer.waiting() > 0,
         };
         let of_client = Interest {
-            read: !connection.ended && !peer.is_full(),
+            read: !connection.ended && !peer.is_full() && !peer.waits(Direction::ToPeer, now),
             write: connection.waiting() > 0,
         };
         let token = Token::Peer(number);

@@ -4,6 +4,8 @@ use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
 
+use ferryman_flow::Direction;
+
 use crate::poller::Interest;
 
 /// While so many bytes wait for one side, nothing is read from the other.
@@ -35,6 +37,8 @@ pub(crate) struct PeerStream {
     pub(crate) received_bytes: u64,
     /// What it is watched for.
     pub(crate) interest: Interest,
+    /// Until when each direction waits for bandwidth, ns.
+    pub(crate) opens_at: [u64; 2],
     backlog: Vec<u8>,
     written: usize,
 }
@@ -51,9 +55,15 @@ impl PeerStream {
             sent_bytes: 0,
             received_bytes: 0,
             interest: Interest::NONE,
+            opens_at: [0; 2],
             backlog: Vec::new(),
             written: 0,
         }
+    }
+
+    /// Whether a direction waits for bandwidth.
+    pub(crate) fn waits(&self, direction: Direction, now: u64) -> bool {
+        self.opens_at[direction as usize] > now
     }
 
     /// Whether the attempt to connect has succeeded, now that it is over.

@@ -21,6 +21,8 @@ pub(crate) struct PeerStreams {
     streams: HashMap<u64, PeerStream>,
     /// Allocation and connection, for every stream.
     by_allocation: BTreeSet<(u64, u64)>,
+    /// Connections that wait for bandwidth: until when, and number.
+    throttled: BTreeSet<(u64, u64)>,
     arrivals: u64,
     /// Allocations whose sockets rest because the process has no descriptor left.
     pub(crate) resting: Vec<u64>,
@@ -53,6 +55,48 @@ impl PeerStreams {
         self.remove(number);
         self.by_allocation.insert((stream.allocation, number));
         self.streams.insert(number, stream);
+    }
+
+    /// How many bytes may be read now to go one way, beyond `held` that are read already; `None`
+    /// when that is for later, of which `next_throttled` will tell.
+    pub(crate) fn limit(
+        &mut self,
+        number: u64,
+        direction: Direction,
+        held: usize,
+        now: u64,
+    ) -> Option<usize> {
+        let peer = self.streams.get_mut(&number)?;
+        if peer.waits(direction, now) {
+            return None;
+        }
+        let Some(allocation) = self.allocations.live_mut(peer.allocation, now) else {
+            // Reading finds that out.
+            return Some(usize::MAX);
+        };
+        match allocation.room(direction, held as u64, now) {
+            Ok(room) => Some(usize::try_from(room).unwrap_or(usize::MAX)),
+            Err(at) => {
+                peer.opens_at[direction as usize] = at;
+                self.throttled.insert((at, number));
+                None
+            }
+        }
+    }
+
+    /// When the next connection has waited long enough for bandwidth.
+    pub(crate) fn throttled_until(&self) -> Option<u64> {
+        self.throttled.first().map(|(at, _)| *at)
+    }
+
+    /// A connection that has waited long enough for bandwidth.
+    pub(crate) fn next_throttled(&mut self, now: u64) -> Option<u64> {
+        let (at, number) = *self.throttled.first()?;
+        if at > now {
+            return None;
+        }
+        self.throttled.pop_first();
+        Some(number)
     }
 
     /// Sends a client's bytes to a joined peer and counts them; false when that is over.

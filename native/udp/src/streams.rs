@@ -260,7 +260,8 @@ impl Worker {
                         Taken::Asked => {
                             asked = true;
                             let message = self.slots.octets(message);
-                            if let Some(transaction_id) = stream::connection_bind(message) {
+                            if let Some(transaction_id) = stream::connection_bind_untrusted(message)
+                            {
                                 piece = piece.part(consumed..piece.length());
                                 self.forwarder.connections.hold(number, transaction_id);
                                 break;

@@ -115,6 +115,7 @@ impl Worker {
         self.expire_associations();
         self.resume_acceptors();
         self.resume_tcp_relays();
+        self.resume_throttled();
         self.forwarder.flush(&mut self.slots);
         self.flush_streams();
         let open = self.forwarder.connections.len() as u64;
@@ -137,11 +138,11 @@ impl Worker {
             .filter_map(|acceptor| acceptor.resumes_at);
         let overdue = self.forwarder.connections.deadline();
         let associations = self.forwarder.dtls.associations.deadline();
-        let peers = self.peers.resume_at;
         let earliest = rested
             .chain(overdue)
             .chain(associations)
-            .chain(peers)
+            .chain(self.peers.resume_at)
+            .chain(self.peers.throttled_until())
             .min()?;
         Some(earliest.saturating_sub(clock::now()))
     }

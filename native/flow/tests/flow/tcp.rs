@@ -134,3 +134,26 @@ fn a_number_is_taken_once_and_what_was_carried_is_told_at_the_end() {
     assert!(!world.contains(ALICE));
     assert!(world.contains(BOB));
 }
+
+#[test]
+fn what_is_used_up_opens_again_by_portions() {
+    const T: u64 = 1_000_000_000;
+    let mut world = TcpAllocations::default();
+    let limited = TcpAllocation::new(
+        allocation(50_001).five_tuple,
+        at("10.0.0.5:50001"),
+        at("203.0.113.1:50001"),
+        u64::MAX,
+        100_000,
+    );
+    assert!(world.open(ALICE, limited));
+    let Some(alice) = world.live_mut(ALICE, T) else {
+        panic!("it lives");
+    };
+    assert_eq!(alice.room(Direction::ToPeer, 30_000, T), Ok(70_000));
+    alice.count(Direction::ToPeer, 100_000);
+    let opens_at = T + 40_960_000; // 4,096 bytes at 100,000 a second
+    assert_eq!(alice.room(Direction::ToPeer, 0, T), Err(opens_at));
+    assert_eq!(alice.room(Direction::ToPeer, 0, opens_at), Ok(4_096));
+    assert_eq!(alice.room(Direction::ToClient, 0, T), Ok(100_000));
+}
