@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from ferryman.app import _own_address_watch
+from ferryman.app.own_addresses import own_address_watch
 from ferryman.engine.nonce import Nonces
 from ferryman.engine.peer_rules import PeerPolicy, PeerRules
 from ferryman.engine.settings import Settings as EngineSettings
@@ -46,14 +46,14 @@ def watched(own: frozenset[bytes]) -> State:
 
 def test_the_peer_rules_follow_the_machines_addresses() -> None:
     state = watched(frozenset())
-    _own_address_watch(state, lambda: Settings(listeners=()), make_log(Format.TEXT))()
+    own_address_watch(state, lambda: Settings(listeners=()), make_log(Format.TEXT))()
     assert Address.of("127.0.0.1", 0).ip in state.peer_rules.own
 
 
 def test_without_descriptors_the_addresses_stay_as_they_were() -> None:
     own = frozenset((Address.of("192.0.2.99", 0).ip,))
     state = watched(own)
-    refresh = _own_address_watch(state, lambda: Settings(listeners=()), make_log(Format.TEXT))
+    refresh = own_address_watch(state, lambda: Settings(listeners=()), make_log(Format.TEXT))
     with no_descriptors_left():
         with pytest.raises(OSError, match="open files"):
             interface_addresses()

@@ -1,0 +1,163 @@
+"""Puts the rooms together and starts them; the one module that sees every room."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+from functools import partial
+
+from structlog.typing import FilteringBoundLogger
+
+from ferryman import __version__
+from ferryman.app.certificate import renew_certificate, secure
+from ferryman.app.greeting import greet
+from ferryman.app.keys import keys_of, secrets_of, token_chores, token_database
+from ferryman.app.own_addresses import own_address_watch
+from ferryman.app.process import raise_open_files_limit, settle_memory
+from ferryman.app.relay_sockets import bind_relay, release_relay
+from ferryman.app.translation import engine_state, to_server_settings
+from ferryman.config import Configuration, Severity
+from ferryman.config.certificates import CertificateError
+from ferryman.config.names import Resolve, resolve_name
+from ferryman.config.state_file import StateFileError
+from ferryman.datapath import _native
+from ferryman.server import external_address
+from ferryman.server import settings as server_settings
+from ferryman.server.discovery import offer_discovery
+from ferryman.server.external_address import ExternalAddressError, ExternalAddresses
+from ferryman.server.journal_log import JournalLog
+from ferryman.server.log import Format, SteadyStream, make_log
+from ferryman.server.pump import Pump
+from ferryman.server.relay_addresses import RelayAddresses
+from ferryman.server.relay_ports import RelayPorts
+from ferryman.server.service import ListenError, Service, open_listeners
+from ferryman.store.oauth_keys import StoreError
+from ferryman.tools.command_line import ServeFlags, command_line
+
+_CANNOT_START = (
+    CertificateError,
+    ExternalAddressError,
+    ListenError,
+    StateFileError,
+    StoreError,
+)
+_LEVELS = {
+    "debug": logging.DEBUG,
+    "info": logging.INFO,
+    "warning": logging.WARNING,
+    "error": logging.ERROR,
+}
+
+
+def main() -> None:
+    """The `ferryman` program."""
+    command_line(serve)()
+
+
+def serve(
+    configuration: Configuration,
+    flags: ServeFlags,
+    *,
+    resolve: Resolve = resolve_name,
+    external_seconds: float = external_address.SECONDS,
+) -> int:
+    """Run the server until a signal ends it; returns the exit status.
+
+    `resolve` looks names up that are followed, every `external_seconds`.
+    """
+    for number in (signal.SIGTERM, signal.SIGINT):
+        # Until the service listens to signals there is nothing to close.
+        signal.signal(number, lambda *_: sys.exit(0))
+    signal.signal(signal.SIGUSR2, signal.SIG_IGN)
+    # A stream of its own: sys.stderr makes a system call of every line.
+    stream = SteadyStream(os.fdopen(sys.stderr.fileno(), "w", closefd=False))
+    level = _LEVELS[configuration.log_level.value]
+    log = make_log(Format(configuration.log_format.value), level, stream)
+    log.info("starting", version=__version__, realm=configuration.realm)
+    _log_notices(configuration, log)
+    raise_open_files_limit()
+    try:
+        secrets = secrets_of(configuration)
+        settings = to_server_settings(configuration)
+        externals = ExternalAddresses(settings, resolve, log, external_seconds)
+        asyncio.run(_run(configuration, secrets, flags, externals, log, JournalLog(log, stream)))
+    except _CANNOT_START as error:
+        log.error(str(error))
+        return 1
+    return 0
+
+
+async def _run(
+    configuration: Configuration,
+    secrets: tuple[str, ...],
+    flags: ServeFlags,
+    externals: ExternalAddresses,
+    log: FilteringBoundLogger,
+    journal: JournalLog,
+) -> None:
+    datapath = _native.Datapath(
+        fingerprint=configuration.fingerprint,
+        mapped_address=configuration.mapped_address,
+        source_connections=configuration.source_connections,
+        total_connections=configuration.total_connections,
+    )
+    tls_name = secure(datapath, configuration, log)
+    settings = await externals.find()
+    listeners = open_listeners(datapath, settings.listeners, log)
+    addresses = RelayAddresses(settings)
+    offer_discovery(datapath, settings, addresses, log)
+    state = engine_state(configuration, settings)
+    ports = RelayPorts(
+        addresses,
+        settings.minimum_port,
+        settings.maximum_port,
+        partial(bind_relay, datapath),
+        partial(release_relay, datapath),
+    )
+    database = token_database(configuration, log)
+    pump = Pump(
+        datapath,
+        state,
+        keys_of(configuration, secrets, database),
+        ports,
+        journal,
+        log,
+    )
+    refresh_own_addresses = own_address_watch(state, lambda: externals.settings, log)
+
+    def use(settings: server_settings.Settings) -> None:
+        """What relayed addresses are known by has changed; open allocations keep theirs."""
+        addresses.use(settings)
+        ports.readvertise()
+        offer_discovery(datapath, settings, addresses, log)
+        refresh_own_addresses()
+
+    externals.use = use
+    service = Service(
+        datapath,
+        pump,
+        refresh_own_addresses,
+        lambda: renew_certificate(datapath, configuration.tls, log),
+        log,
+        externals.watch,
+        chores=token_chores(database, log),
+    )
+
+    def ready() -> None:
+        settle_memory()
+        log.info("ready", realm=configuration.realm, peer_policy=configuration.peer_policy.value)
+        if flags.greeting:
+            alternate = configuration.alternate_port if configuration.discovery else None
+            greeted = tuple(one for one in listeners if one.address.port != alternate)
+            greet(configuration, secrets, addresses, greeted, tls_name)
+
+    await service.run(ready)
+
+
+def _log_notices(configuration: Configuration, log: FilteringBoundLogger) -> None:
+    for notice in configuration.notices:
+        say = log.warning if notice.severity is Severity.WARNING else log.info
+        say(str(notice))

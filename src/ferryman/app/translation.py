@@ -1,0 +1,131 @@
+"""Translates the configuration into the settings of each room. Reads no file and opens nothing."""
+
+from __future__ import annotations
+
+import os
+
+from ferryman.app.keys import all_names_are_known
+from ferryman.app.own_addresses import WILDCARDS, own_addresses
+from ferryman.config import Configuration
+from ferryman.config.values import Dtls
+from ferryman.engine import settings as engine_settings
+from ferryman.engine.alternate import Alternates
+from ferryman.engine.five_tuple import Transport
+from ferryman.engine.nonce import Nonces
+from ferryman.engine.state import State
+from ferryman.engine.ticket import KEY_LENGTH, Tickets
+from ferryman.server import settings as server_settings
+from ferryman.server.own_addresses import interface_addresses
+from ferryman.wire.address import Address, Family
+from ferryman.wire.registry import CHANNEL_NUMBERS_RFC5766
+
+
+def engine_state(configuration: Configuration, settings: server_settings.Settings) -> State:
+    return State(
+        settings=to_engine_settings(configuration),
+        peer_rules=configuration.peer_rules(own_addresses(settings)),
+        nonces=Nonces(
+            os.urandom(32),
+            configuration.nonce_lifetime,
+            anonymous_usernames=all_names_are_known(configuration),
+        ),
+        random_token=lambda: os.urandom(8),
+        tickets=Tickets(os.urandom(KEY_LENGTH)),
+        alternates=Alternates(
+            configuration.alternates,
+            frozenset(listener.address.port for listener in settings.listeners),
+        ),
+    )
+
+
+def to_engine_settings(configuration: Configuration) -> engine_settings.Settings:
+    defaults = engine_settings.Settings(realm=configuration.realm)
+    maximum = configuration.maximum_lifetime
+    return engine_settings.Settings(
+        realm=configuration.realm,
+        authenticated=not configuration.no_auth,
+        default_lifetime=min(defaults.default_lifetime, maximum),
+        maximum_lifetime=maximum,
+        permission_lifetime=configuration.permission_lifetime,
+        channel_lifetime=configuration.channel_lifetime,
+        channel_numbers=(
+            CHANNEL_NUMBERS_RFC5766
+            if configuration.rfc5766_channel_numbers
+            else defaults.channel_numbers
+        ),
+        user_quota=configuration.user_quota,
+        total_quota=configuration.total_quota,
+        source_quota=configuration.source_quota,
+        unauthorized_per_second=configuration.unauthorized_per_second,
+        maximum_permissions=configuration.maximum_permissions,
+        maximum_channels=configuration.maximum_channels,
+        bytes_per_second=configuration.bytes_per_second,
+        capacity=configuration.capacity,
+        fingerprint=configuration.fingerprint,
+        third_party=configuration.third_party.server_name if configuration.third_party else "",
+        mobility=configuration.mobility,
+        udp_relay=configuration.udp_relay,
+        tcp_relay=configuration.tcp_relay,
+        default_family=engine_settings.DefaultFamily(configuration.default_family.value),
+    )
+
+
+def to_server_settings(configuration: Configuration) -> server_settings.Settings:
+    ips = configuration.listening_ips or _every_address()
+    transports = [Transport.UDP] * configuration.udp + [Transport.TCP] * configuration.tcp
+    pairs = configuration.discovery_pairs() if configuration.discovery else ()
+    ports = (configuration.listening_port, configuration.alternate_port)
+    places = [Address(ip, ports[0]) for ip in ips]
+    places += [Address(ip, ports[1]) for pair in pairs for ip in pair]
+    plain = [
+        server_settings.Listener(transport, place) for place in places for transport in transports
+    ]
+    return server_settings.Settings(
+        listeners=(*plain, *_tls_listeners(configuration, ips)),
+        relay_ips=configuration.relay_ips,
+        external={
+            pair.private: pair.public
+            for pair in configuration.external_ips
+            if pair.private is not None
+        },
+        external_by_default=tuple(
+            pair.public for pair in configuration.external_ips if pair.private is None
+        ),
+        external_names=tuple(
+            server_settings.ExternalName(pair.name, Family.of(pair.public), pair.private)
+            for pair in configuration.external_ips
+            if pair.name
+        ),
+        external_auto=configuration.external_auto,
+        external_stun=configuration.external_stun,
+        discovery_pairs=pairs,
+        discovery_ports=ports,
+        minimum_port=configuration.min_port,
+        maximum_port=configuration.max_port,
+    )
+
+
+def _tls_listeners(
+    configuration: Configuration, ips: tuple[bytes, ...]
+) -> tuple[server_settings.Listener, ...]:
+    """The port of TLS and DTLS itself. The listening port takes both as well, so that where they
+    are the same there is no second listener."""
+    tls = configuration.tls
+    if tls is None or tls.port == 0:
+        return ()
+    is_second = tls.port != configuration.listening_port
+    places = [Address(ip, tls.port) for ip in ips]
+    listeners = []
+    if tls.stream and (is_second or not configuration.tcp):
+        listeners += [
+            server_settings.Listener(Transport.TLS, place, configuration.tcp) for place in places
+        ]
+    if tls.dtls is not Dtls.OFF and is_second:
+        listeners += [server_settings.Listener(Transport.DTLS, place) for place in places]
+    return tuple(listeners)
+
+
+def _every_address() -> tuple[bytes, ...]:
+    """The wildcards of the families that this machine speaks."""
+    has_ipv6 = any(len(ip) == 16 for ip in interface_addresses())
+    return WILDCARDS if has_ipv6 else WILDCARDS[:1]
