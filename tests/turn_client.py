@@ -6,6 +6,7 @@ knows nothing of the server's insides.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import ssl
@@ -85,6 +86,14 @@ class TurnClient:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.socket.close()
+
+    def abandon(self) -> None:
+        """End the allocation, if there is one, without waiting for an answer; close the socket."""
+        with contextlib.suppress(OSError):
+            if self.nonce:
+                lifetime = (Attribute.LIFETIME, encode_uint32(0))
+                self.send(self.signed(Method.REFRESH, (lifetime,)))
         self.socket.close()
 
     @property
@@ -211,6 +220,9 @@ class TurnClient:
         transaction_id = os.urandom(12)
         encoded = (Attribute.XOR_PEER_ADDRESS, encode_xor_address(peer, transaction_id))
         return self.ask(self.signed(method, (*attributes, encoded), transaction_id))
+
+    def bind_without_number(self, peer: Address) -> Answer:
+        return self._with_peer(Method.CHANNEL_BIND, peer)
 
     def send_to(self, peer: Address, payload: bytes) -> None:
         """A Send indication (RFC 8656 §11.1)."""

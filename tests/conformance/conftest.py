@@ -1,0 +1,75 @@
+"""The server under test, clients of it and peers; the options that name another server."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.conformance.subject import Subject, parse
+from tests.servers import loopback_addresses, start_server
+from tests.turn_client import Peer, TurnClient
+
+Connect = Callable[..., TurnClient]
+
+CONFIGURATION = [
+    "realm=ferry.example",
+    "user=alice:sesame",
+    "static-auth-secret=north",
+    "allow-loopback-peers",
+    "verbose",
+]
+
+
+@pytest.fixture(scope="session")
+def subject(
+    pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Subject]:
+    server = pytestconfig.getoption("server")
+    if server:
+        yield parse(
+            server,
+            secret=pytestconfig.getoption("secret"),
+            user=pytestconfig.getoption("user"),
+            tls_port=pytestconfig.getoption("tls_port"),
+        )
+        return
+    folder = tmp_path_factory.mktemp("conformance")
+    addresses = ["127.0.0.1", "127.0.0.2", *loopback_addresses()[1:]]
+    with start_server(CONFIGURATION, folder, addresses=addresses) as running:
+        yield Subject("127.0.0.1", running.port, user=("alice", "sesame"), secret="north")
+
+
+@pytest.fixture
+def connect(subject: Subject) -> Iterator[Connect]:
+    """Clients of the server: `connect(stream=True)` over TCP, `account=` for other credentials."""
+    opened: list[TurnClient] = []
+
+    def connect(
+        *,
+        stream: bool = False,
+        account: tuple[str, str] | None = None,
+        host: str | None = None,
+    ) -> TurnClient:
+        username, password = account or subject.account()
+        client = TurnClient(
+            subject.port, username, password, stream=stream, host=host or subject.host
+        )
+        opened.append(client)
+        return client
+
+    yield connect
+    for client in opened:
+        client.abandon()
+
+
+@pytest.fixture
+def client(connect: Connect) -> TurnClient:
+    """A UDP client that has asked nothing yet."""
+    return connect()
+
+
+@pytest.fixture
+def peer(subject: Subject) -> Iterator[Peer]:
+    with Peer(subject.peer_host) as peer:
+        yield peer
