@@ -17,6 +17,7 @@ CONFIGURATION = [
     "user=alice:sesame",
     "static-auth-secret=north",
     "allow-loopback-peers",
+    "rfc5780",
     "verbose",
 ]
 

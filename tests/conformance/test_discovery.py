@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import struct
+from collections.abc import Iterator
 
 import pytest
 
@@ -46,8 +47,10 @@ class Asker:
 
 
 @pytest.fixture
-def anywhere(client: TurnClient) -> Asker:
-    return Asker(client)
+def anywhere(client: TurnClient) -> Iterator[Asker]:
+    asker = Asker(client)
+    with asker.socket:
+        yield asker
 
 
 @clause(
