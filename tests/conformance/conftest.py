@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from tests.certificates import make_pair
 from tests.conformance.subject import Subject, parse
 from tests.servers import loopback_addresses, start_server
 from tests.turn_client import Peer, TurnClient
@@ -17,7 +18,6 @@ CONFIGURATION = [
     "user=alice:sesame",
     "static-auth-secret=north",
     "allow-loopback-peers",
-    "rfc5780",
     "verbose",
 ]
 
@@ -36,9 +36,17 @@ def subject(
         )
         return
     folder = tmp_path_factory.mktemp("conformance")
+    certificate = make_pair(folder).lines
     addresses = ["127.0.0.1", "127.0.0.2", *loopback_addresses()[1:]]
-    with start_server(CONFIGURATION, folder, addresses=addresses) as running:
-        yield Subject("127.0.0.1", running.port, user=("alice", "sesame"), secret="north")
+    lines = [*CONFIGURATION, *certificate, "rfc5780", "mobility"]
+    with start_server(lines, folder, addresses=addresses) as running:
+        yield Subject(
+            "127.0.0.1",
+            running.port,
+            tls_port=running.port,  # every port for TCP speaks TLS as well
+            user=("alice", "sesame"),
+            secret="north",
+        )
 
 
 @pytest.fixture
