@@ -59,7 +59,7 @@ def connect(server: RunningServer) -> Iterator[Connect]:
     opened: list[TurnClient] = []
     yield connector(server, opened)
     for client in opened:
-        client.socket.close()
+        client.abandon()
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ def connect_public(public_server: RunningServer) -> Iterator[Connect]:
     opened: list[TurnClient] = []
     yield connector(public_server, opened)
     for client in opened:
-        client.socket.close()
+        client.abandon()
 
 
 def logged(running: RunningServer, words: str, seconds: float = 3.0) -> list[str]:
