@@ -27,5 +27,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("conformance", "the server that tests/conformance is run against")
     group.addoption("--server", metavar="HOST:PORT", help="its address; default: a new Ferryman")
     group.addoption("--secret", help="its shared secret for time-limited credentials")
-    group.addoption("--user", metavar="NAME:PASSWORD", help="a user of it, besides or instead")
+    group.addoption(
+        "--user",
+        action="append",
+        default=[],
+        metavar="NAME:PASSWORD",
+        help="a user of it, and again for a second one; instead of the secret or besides",
+    )
     group.addoption("--tls-port", type=int, metavar="PORT", help="its port for TLS")

@@ -16,6 +16,7 @@ Connect = Callable[..., TurnClient]
 CONFIGURATION = [
     "realm=ferry.example",
     "user=alice:sesame",
+    "user=bob:hunter2",
     "static-auth-secret=north",
     "allow-loopback-peers",
     "verbose",
@@ -31,7 +32,7 @@ def subject(
         yield parse(
             server,
             secret=pytestconfig.getoption("secret"),
-            user=pytestconfig.getoption("user"),
+            users=pytestconfig.getoption("user"),
             tls_port=pytestconfig.getoption("tls_port"),
         )
         return
@@ -44,7 +45,7 @@ def subject(
             "127.0.0.1",
             running.port,
             tls_port=running.port,  # every port for TCP speaks TLS as well
-            user=("alice", "sesame"),
+            users=(("alice", "sesame"), ("bob", "hunter2")),
             secret="north",
         )
 

@@ -20,7 +20,7 @@ from ferryman.engine.refusals import Refusal
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "conformance.md"
-RECORD = ROOT / "tests" / "conformance" / "coturn.txt"
+RECORD = ROOT / "tests" / "conformance" / "record.md"
 ENGINE = ROOT / "src" / "ferryman"
 
 HEAD = """\
@@ -35,7 +35,8 @@ over real sockets, against Ferryman (`make test`) or any other server:
 .venv/bin/python -m pytest tests/conformance --server HOST:PORT --secret SECRET
 ```
 
-`--user NAME:PASSWORD` names a static user besides, `--tls-port` the port for TLS.
+`--user NAME:PASSWORD`, twice, names static users, `--tls-port PORT` the port for TLS; what a server
+cannot be asked without more is skipped.
 
 A name in capitals is a row of `src/ferryman/engine/refusals.py`, with the file that speaks it.
 """
@@ -144,10 +145,11 @@ def _refusals() -> Iterator[str]:
 
 def engine_test(refusal: str) -> str:
     """A test of the engine, auth or server that speaks the refusal's name."""
-    spoken = re.compile(rf"\b(?:Refusal\.)?{refusal}\b")
+    spoken = re.compile(rf"\bRefusal\.{refusal}\b")
     for file in sorted((ROOT / "tests").rglob("test_*.py")):
-        if "conformance" not in file.parts and spoken.search(file.read_text(encoding="utf-8")):
-            return str(file.relative_to(ROOT / "tests"))
+        name = file.relative_to(ROOT / "tests")
+        if name.parts[0] != "conformance" and spoken.search(file.read_text(encoding="utf-8")):
+            return str(name)
     return ""
 
 

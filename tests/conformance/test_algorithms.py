@@ -123,24 +123,29 @@ def test_a_sha1_request_has_a_sha1_answer(modern: Modern) -> None:
 
 @clause(
     "RFC 8489 §9.2.4",
-    "PASSWORD-ALGORITHM alone, PASSWORD-ALGORITHMS alone, a list that was not sent or an "
-    "algorithm that is not in it: 400",
-    ADMISSION,
+    "PASSWORD-ALGORITHM and PASSWORD-ALGORITHMS come together or not at all: 400",
+    "ALGORITHM_WITHOUT_LIST",
 )
 @pytest.mark.parametrize(
-    ("algorithm", "algorithms"),
-    [
-        pytest.param(SHA256, b"", id="no list"),
-        pytest.param(None, None, id="no choice"),
-        pytest.param(MD5, MD5, id="a shorter list: bid down"),
-        pytest.param(MD5, MD5 + SHA256 + MD5, id="another list"),
-        pytest.param(b"\0\3\0\0", None, id="what was not offered"),
-    ],
+    ("algorithm", "algorithms"), [(SHA256, b""), (None, None)], ids=["no list", "no choice"]
 )
-def test_bidding_down_is_a_bad_request(
+def test_half_of_the_choice_is_a_bad_request(
     modern: Modern, algorithm: bytes | None, algorithms: bytes | None
 ) -> None:
     asked = modern.attributes(algorithm=algorithm, algorithms=algorithms)
+    assert modern.allocate(asked, md5_key(*modern.who)).code == 400
+
+
+@clause("RFC 8489 §9.2.4", "another list than the one that was sent is 400", "OTHER_LIST")
+@pytest.mark.parametrize("algorithms", [MD5, MD5 + SHA256 + MD5], ids=["bid down", "longer"])
+def test_another_list_is_a_bad_request(modern: Modern, algorithms: bytes) -> None:
+    asked = modern.attributes(algorithm=MD5, algorithms=algorithms)
+    assert modern.allocate(asked, md5_key(*modern.who)).code == 400
+
+
+@clause("RFC 8489 §9.2.4", "an algorithm that is not in the list is 400", "ALGORITHM_NOT_OFFERED")
+def test_an_algorithm_must_have_been_offered(modern: Modern) -> None:
+    asked = modern.attributes(algorithm=b"\0\3\0\0")
     assert modern.allocate(asked, md5_key(*modern.who)).code == 400
 
 

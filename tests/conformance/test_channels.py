@@ -14,12 +14,23 @@ from tests.turn_client import Peer, TurnClient
 NUMBER = 0x4001
 
 
-@clause("RFC 8656 §12.2", "ChannelBind without CHANNEL-NUMBER or XOR-PEER-ADDRESS is 400", CHANNEL)
-def test_number_and_peer_are_needed(client: TurnClient, peer: Peer) -> None:
+@clause("RFC 8656 §12.2", "ChannelBind without CHANNEL-NUMBER is 400", "NO_CHANNEL_NUMBER")
+def test_a_number_is_needed(client: TurnClient, peer: Peer) -> None:
+    client.relayed()
+    assert client.bind_without_number(peer.address).code == 400
+
+
+@clause("RFC 8656 §12.2", "ChannelBind without XOR-PEER-ADDRESS is 400", "NO_PEER")
+def test_a_peer_is_needed(client: TurnClient) -> None:
     client.relayed()
     number = (Attribute.CHANNEL_NUMBER, encode_channel_number(NUMBER))
     assert client.request(Method.CHANNEL_BIND, (number,)).code == 400
-    assert client.bind_without_number(peer.address).code == 400
+
+
+@clause("RFC 8656 §12.2", "a channel to port 0 is 400", "CHANNEL_PORT")
+def test_a_channel_needs_a_port(client: TurnClient, peer: Peer) -> None:
+    client.relayed()
+    assert client.bind(NUMBER, peer.address._replace(port=0)).code == 400
 
 
 @clause("RFC 8656 §12.2", "a channel number outside 0x4000 to 0x4FFF is 400", "CHANNEL_RANGE")

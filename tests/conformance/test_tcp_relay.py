@@ -21,6 +21,7 @@ from ferryman.wire.values import (
 from tests.answer import Answer
 from tests.conformance.clause import clause
 from tests.conformance.conftest import Connect
+from tests.conformance.crafting import plain
 from tests.conformance.subject import Subject
 from tests.turn_client import TIMEOUT, Peer, TurnClient
 
@@ -35,6 +36,7 @@ class Listener:
     """A peer that takes TCP connections."""
 
     def __init__(self, host: str) -> None:
+        self.accepted: list[socket.socket] = []
         self.socket = socket.create_server((host, 0))
         self.socket.settimeout(TIMEOUT)
         self.address = Address.of(*self.socket.getsockname()[:2])
@@ -42,14 +44,19 @@ class Listener:
     def accept(self) -> tuple[socket.socket, Address]:
         connection, source = self.socket.accept()
         connection.settimeout(TIMEOUT)
+        self.accepted.append(connection)
         return connection, Address.of(*source[:2])
+
+    def close(self) -> None:
+        for each in (self.socket, *self.accepted):
+            each.close()
 
 
 @pytest.fixture
 def listener(subject: Subject) -> Iterator[Listener]:
     listener = Listener(subject.peer_host)
     yield listener
-    listener.socket.close()
+    listener.close()
 
 
 @pytest.fixture
@@ -84,6 +91,20 @@ def connection_id(answer: Answer) -> tuple[int, bytes]:
     return (Attribute.CONNECTION_ID, value)
 
 
+def bind_connection(client: TurnClient, answer: Answer | bytes) -> int:
+    """The code of ConnectionBind's answer; what follows it on the stream is left to read."""
+    if isinstance(answer, Answer):
+        answer = connection_id(answer)[1]
+    number = (Attribute.CONNECTION_ID, answer)
+    challenge = client.ask(plain(Method.CONNECTION_BIND, [number])).message
+    client.realm = (challenge.first(Attribute.REALM) or b"").decode()
+    client.nonce = challenge.first(Attribute.NONCE) or b""
+    client.send(client.signed(Method.CONNECTION_BIND, (number,)))
+    head = receive(client.socket, 20)
+    packet = head + receive(client.socket, int.from_bytes(head[2:4], "big"))
+    return Answer(decode_untrusted(packet), packet).code
+
+
 def receive(connection: socket.socket, count: int) -> bytes:
     got = b""
     while len(got) < count:
@@ -93,7 +114,7 @@ def receive(connection: socket.socket, count: int) -> bytes:
     return got
 
 
-@clause("RFC 6062 §5.1", "a TCP allocation is made over TCP only", ALLOCATE)
+@clause("RFC 6062 §5.1", "a TCP allocation is made over TCP only", "TCP_OVER_DATAGRAMS")
 def test_a_udp_client_gets_no_tcp_allocation(client: TurnClient) -> None:
     assert client.request(Method.ALLOCATE, (TCP_TRANSPORT,)).code == 400
 
@@ -101,7 +122,7 @@ def test_a_udp_client_gets_no_tcp_allocation(client: TurnClient) -> None:
 @clause(
     "RFC 6062 §5.1",
     "DONT-FRAGMENT, EVEN-PORT and RESERVATION-TOKEN do not go with it: 400",
-    ALLOCATE,
+    "TCP_WITH_UDP_ATTRIBUTE",
 )
 @pytest.mark.parametrize(
     "beside",
@@ -136,7 +157,7 @@ def test_bound_connections_are_one(
     peer, _ = listener.accept()
     peer.sendall(b"before the bind")
     channel = connect(stream=True)
-    assert channel.request(Method.CONNECTION_BIND, (connection_id(answer),)).code == 0
+    assert bind_connection(channel, answer) == 0
     assert receive(channel.socket, 15) == b"before the bind"
     channel.send(b"\x00\x01any octets at all")
     assert receive(peer, 19) == b"\x00\x01any octets at all"
@@ -150,7 +171,7 @@ def test_the_end_is_passed_on(connect: Connect, control: TurnClient, listener: L
     answer = ask_connect(control, listener.address)
     peer, _ = listener.accept()
     channel = connect(stream=True)
-    assert channel.request(Method.CONNECTION_BIND, (connection_id(answer),)).code == 0
+    assert bind_connection(channel, answer) == 0
     peer.close()
     assert channel.socket.recv(100) == b""
 
@@ -174,13 +195,13 @@ def test_connect_needs_an_allocation(connect: Connect, listener: Listener) -> No
     assert ask_connect(client, listener.address).code == 437
 
 
-@clause("RFC 6062 §5.2", "Connect on a UDP allocation is 400", CONNECT)
+@clause("RFC 6062 §5.2", "Connect on a UDP allocation is refused", "CONNECT_FROM_UDP")
 def test_connect_needs_a_tcp_allocation(client: TurnClient, listener: Listener) -> None:
     client.relayed()
-    assert ask_connect(client, listener.address).code in (400, 403)
+    assert ask_connect(client, listener.address).code in (400, 403, 437)
 
 
-@clause("RFC 6062 §5.2", "Connect without XOR-PEER-ADDRESS is 400", "NO_PEER")
+@clause("RFC 6062 §5.2", "Connect without XOR-PEER-ADDRESS is 400", "CONNECT_TO_NOBODY")
 def test_connect_names_a_peer(control: TurnClient) -> None:
     assert control.request(Method.CONNECT).code == 400
 
@@ -190,14 +211,14 @@ def test_a_forbidden_peer_is_refused(control: TurnClient) -> None:
     assert ask_connect(control, Address.of("169.254.169.254", 80)).code == 403
 
 
-@clause("RFC 6062 §5.4", "an unknown CONNECTION-ID is 400", BIND)
+@clause("RFC 6062 §5.4", "an unknown CONNECTION-ID is 400", "UNKNOWN_CONNECTION")
 def test_an_unknown_connection_cannot_be_bound(connect: Connect) -> None:
     channel = connect(stream=True)
     invented = (Attribute.CONNECTION_ID, b"\x12\x34\x56\x78")
     assert channel.request(Method.CONNECTION_BIND, (invented,)).code == 400
 
 
-@clause("RFC 6062 §5.4", "ConnectionBind over UDP is 400", BIND)
+@clause("RFC 6062 §5.4", "ConnectionBind over UDP is 400", "BIND_OVER_DATAGRAMS")
 def test_a_datagram_cannot_be_bound(
     client: TurnClient, control: TurnClient, listener: Listener
 ) -> None:
@@ -213,7 +234,7 @@ def test_somebody_else_cannot_bind(
     thief = connect(stream=True, account=subject.other_account())
     assert thief.request(Method.CONNECTION_BIND, (connection_id(answer),)).code in (400, 441)
     owner = connect(stream=True)
-    assert owner.request(Method.CONNECTION_BIND, (connection_id(answer),)).code == 0
+    assert bind_connection(owner, answer) == 0
 
 
 @clause("RFC 6062 §5.4", "a connection is bound once", BIND)
@@ -222,7 +243,7 @@ def test_a_connection_is_bound_once(
 ) -> None:
     answer = ask_connect(control, listener.address)
     first, second = connect(stream=True), connect(stream=True)
-    assert first.request(Method.CONNECTION_BIND, (connection_id(answer),)).code == 0
+    assert bind_connection(first, answer) == 0
     assert second.request(Method.CONNECTION_BIND, (connection_id(answer),)).code == 400
 
 
@@ -242,8 +263,7 @@ def test_a_permitted_peer_may_connect(
         source = Address.of(*caller.getsockname()[:2])
         assert decode_xor_address_untrusted(where, message.transaction_id) == source
         channel = connect(stream=True)
-        bound = channel.request(Method.CONNECTION_BIND, ((Attribute.CONNECTION_ID, number),))
-        assert bound.code == 0
+        assert bind_connection(channel, number) == 0
         caller.sendall(b"hello")
         assert receive(channel.socket, 5) == b"hello"
 
@@ -264,6 +284,34 @@ def test_data_connections_end_with_the_allocation(
     answer = ask_connect(control, listener.address)
     peer, _ = listener.accept()
     channel = connect(stream=True)
-    assert channel.request(Method.CONNECTION_BIND, (connection_id(answer),)).code == 0
+    assert bind_connection(channel, answer) == 0
     assert control.refresh(0).code == 0
     assert peer.recv(10) == b""
+
+
+@clause("RFC 6062 §5.2", "Connect to port 0 is 400", "CONNECT_TO_PORT_0")
+def test_a_connection_needs_a_port(control: TurnClient, listener: Listener) -> None:
+    assert ask_connect(control, listener.address._replace(port=0)).code == 400
+
+
+@clause("RFC 6062 §5.4", "ConnectionBind without CONNECTION-ID is 400", "NO_CONNECTION_ID")
+def test_a_bind_names_its_connection(connect: Connect) -> None:
+    assert connect(stream=True).request(Method.CONNECTION_BIND).code == 400
+
+
+@clause("RFC 6062 §4.3", "data goes over a connection of its own", "BIND_ON_CONTROL")
+def test_the_control_connection_cannot_be_bound(control: TurnClient, listener: Listener) -> None:
+    answer = ask_connect(control, listener.address)
+    assert control.request(Method.CONNECTION_BIND, (connection_id(answer),)).code == 400
+
+
+@clause("RFC 6062 §3", "a TCP allocation has no channels", "CHANNEL_OVER_TCP")
+def test_a_tcp_allocation_has_no_channels(control: TurnClient, listener: Listener) -> None:
+    assert control.bind(0x4000, listener.address).code in (400, 403, 437)
+
+
+@clause("RFC 8016 §3.1", "a TCP allocation does not move", "MOBILITY_OF_TCP")
+def test_a_tcp_allocation_does_not_move(connect: Connect) -> None:
+    wanted = (Attribute.MOBILITY_TICKET, b"")
+    answer = connect(stream=True).request(Method.ALLOCATE, (TCP_TRANSPORT, wanted))
+    assert answer.code == 405

@@ -68,7 +68,7 @@ def test_a_token_lets_its_holder_in(client: TurnClient) -> None:
     assert answer.message.verifies(MAC_KEY)
 
 
-@clause("RFC 7635 §9", "an expired token is 401", THIRD_PARTY)
+@clause("RFC 7635 §9", "an expired token is 401", "BAD_ACCESS_TOKEN")
 def test_an_expired_token_is_refused(client: TurnClient) -> None:
     assert allocate(client, seal(NORTH, time.time() - 4000, 3600)).code == 401
 

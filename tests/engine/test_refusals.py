@@ -1,0 +1,66 @@
+"""Refusals that no request alone can bring about: the desk is set for each of them."""
+
+from __future__ import annotations
+
+import pytest
+
+from ferryman.engine.five_tuple import Transport
+from ferryman.engine.journal import RefusedRequest
+from ferryman.engine.peer_connection import CONNECTIONS_OF_ALLOCATION
+from ferryman.engine.refusals import Refusal
+from ferryman.engine.settings import Settings
+from ferryman.wire.address import Family
+from ferryman.wire.registry import Attribute, Method
+from ferryman.wire.values import (
+    encode_family,
+    encode_requested_transport,
+    encode_xor_address,
+)
+from tests.engine.desk import PEER, REALM, Client, Decided, Desk
+
+TCP = (Attribute.REQUESTED_TRANSPORT, encode_requested_transport(6))
+DUAL = (Attribute.ADDITIONAL_ADDRESS_FAMILY, encode_family(Family.IPV6))
+
+
+def refused(answer: Decided) -> tuple[int, Refusal]:
+    (entry,) = answer.journal
+    assert isinstance(entry, RefusedRequest)
+    return answer.code, entry.refusal
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        (Settings(realm=REALM, udp_relay=False), (403, Refusal.UDP_FORBIDDEN)),
+        (Settings(realm=REALM, user_quota=1), (486, Refusal.USER_QUOTA)),
+        (Settings(realm=REALM, total_quota=1), (486, Refusal.TOTAL_QUOTA)),
+    ],
+    ids=lambda value: value[1].name if isinstance(value, tuple) else "",
+)
+def test_a_setting_refuses_an_allocate(settings: Settings, expected: tuple[int, Refusal]) -> None:
+    desk = Desk(settings)
+    if settings.udp_relay:
+        desk.client(1).allocate()
+    assert refused(desk.client(2).allocate()) == expected
+
+
+def test_without_a_port_of_either_family_a_dual_allocate_is_508() -> None:
+    desk = Desk(short_of=dict.fromkeys(Family, Refusal.NO_PORT))
+    assert refused(desk.client().allocate(DUAL)) == (508, Refusal.NEITHER_FAMILY)
+
+
+def test_connections_of_an_allocation_are_limited() -> None:
+    desk = Desk()
+    client = desk.client(transport=Transport.TCP)
+    assert client.request(Method.ALLOCATE, (TCP,)).code == 0
+    for port in range(1, CONNECTIONS_OF_ALLOCATION + 1):
+        desk.receive(client.five_tuple, connect(client, port))
+    answer = client.send(connect(client, 60_000))
+    assert refused(answer) == (508, Refusal.TOO_MANY_CONNECTIONS)
+
+
+def connect(client: Client, port: int) -> bytes:
+    transaction_id = client.transaction_id()
+    peer = encode_xor_address(PEER._replace(port=port), transaction_id)
+    attributes = ((Attribute.XOR_PEER_ADDRESS, peer),)
+    return client.signed(Method.CONNECT, attributes, transaction_id=transaction_id)
