@@ -11,12 +11,14 @@ thread_local! {
 }
 
 fuzz_target!(|datagram: &[u8]| {
-    GATE.with_borrow_mut(|gate| match gate.knock_untrusted(datagram, b"somewhere", 0) {
-        Knock::AskBack(question) => {
-            assert!(question.len() <= datagram.len());
-            assert!(Gate::begins_handshake(datagram));
-        }
-        Knock::Open(_) => panic!("a cookie was guessed"),
-        Knock::Drop => {}
-    });
+    GATE.with_borrow_mut(
+        |gate| match gate.knock_untrusted(datagram, b"somewhere", 0) {
+            Knock::AskBack(question) => {
+                assert!(question.len() <= datagram.len());
+                assert!(Gate::begins_handshake(datagram));
+            }
+            Knock::Open(_) => panic!("a cookie was guessed"),
+            Knock::Drop => {}
+        },
+    );
 });
