@@ -29,13 +29,13 @@ def test_a_good_file_gets_its_notices_and_a_summary(tmp_path: Path) -> None:
         "listening-ip=192.0.2.1\nlistening-ip=2001:db8::1\nno-tcp\nrelay-ip=10.0.0.5\n"
         "external-ip=192.0.2.1/10.0.0.5\nrealm=example.com\nuser=alice:wonderland\n"
         "static-auth-secret=looking-glass\nstatic-auth-secret=looking-glass-2\n"
-        "denied-peer-ip=10.0.0.0/8\nmobility\n"
+        "denied-peer-ip=10.0.0.0/8\nmultiplex-peer\n"
         f"cert={pair.certificate}\npkey={pair.key}\ntls-listening-port=443\n",
     )
     assert result.exit_code == 0
     assert result.stderr == ""
     lines = result.stdout.replace(str(tmp_path) + "/", "").splitlines()
-    assert lines[0].startswith("warning: turnserver.conf:11: mobility: not built yet: ")
+    assert lines[0].startswith("warning: turnserver.conf:11: multiplex-peer: not built yet: ")
     assert lines[1].startswith("warning: peer-policy: coturn: clients reach ")
     assert lines[2:] == [
         "listeners:     UDP 192.0.2.1:3478, UDP [2001:db8::1]:3478",
