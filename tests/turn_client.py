@@ -201,7 +201,7 @@ class TurnClient:
     def relayed(self, *attributes: tuple[int, bytes]) -> Address:
         """Allocate and return the relayed address; the allocation must succeed."""
         response = self.allocate(*attributes)
-        assert response.code == 0
+        assert response.code == 0, f"the Allocate was refused with {response.code}"
         return response.address(Attribute.XOR_RELAYED_ADDRESS)
 
     def refresh(self, lifetime: int) -> Answer:
