@@ -14,6 +14,7 @@ from ferryman.engine import (
     connect,
     connection_bind,
     create_permission,
+    handover,
     refresh,
 )
 from ferryman.engine.changes import Reply
@@ -61,12 +62,21 @@ def decide(
     outcome = Outcome()
     exchange = Exchange(request, proved.credential, leases, outcome, now, proved.key, proved.sha256)
     answer = _answer(state, exchange)
+    _note_arrival(state, exchange)
     if answer is None:
         return outcome
     outcome.changes.append(answer)
     if not request.five_tuple.transport.is_stream:
         state.answered.remember(request.five_tuple, request.packet, answer.message, now=now)
     return outcome
+
+
+def _note_arrival(state: State, exchange: Exchange) -> None:
+    """A proved request on the path that a client moves to shows that it is there: one that only
+    listens would otherwise hear nothing for as long as it says nothing."""
+    allocation = state.allocations.of(exchange.five_tuple, now=exchange.now)
+    if allocation is not None and allocation.mobile.heard:
+        handover.finish(state, allocation, exchange.outcome)
 
 
 def _answer(state: State, exchange: Exchange) -> Reply | None:
