@@ -20,7 +20,7 @@ from ferryman.engine.mobility import moved
 from ferryman.engine.refusals import Refusal
 from ferryman.engine.settings import SECOND, Settings
 from ferryman.engine.ticket import TICKET_LENGTH
-from ferryman.wire.registry import Attribute
+from ferryman.wire.registry import Attribute, Method
 from ferryman.wire.values import decode_error_untrusted
 from tests.engine.desk import PEER, REALM, Decided, Desk
 from tests.engine.roaming import (
@@ -229,15 +229,15 @@ def test_a_good_ticket_opens_a_second_path_and_gets_a_new_ticket() -> None:
     assert (entry.five_tuple, entry.before) == (roamer.five_tuple, client.five_tuple)
 
 
-def test_requests_are_taken_on_both_paths_until_the_client_has_moved() -> None:
+def test_requests_are_taken_on_the_old_path_until_the_client_has_moved() -> None:
     """The old 5-tuple is not discarded from the state."""
     desk = mobile_desk()
     client, roamer = desk.client(), on(desk, 1)
     resume(roamer, allocated(client))
     assert client.permit(PEER).code == 0
+    assert client.allocate().code == 437, "the 5-tuple is in use"
     assert roamer.permit(PEER).code == 0
-    for path in (client, roamer):
-        assert path.allocate().code == 437, "both 5-tuples are in use"
+    assert client.permit(PEER).code == 437, "the client has moved"
 
 
 def test_when_traffic_comes_on_the_new_path_the_old_one_is_forgotten() -> None:
@@ -391,25 +391,23 @@ def test_the_new_path_is_dead_at_its_nanosecond_whether_or_not_it_was_taken_out(
     assert client.refresh().code == 0
 
 
-def test_a_client_that_only_makes_requests_on_the_new_path_has_moved_when_time_is_over() -> None:
+def test_a_request_on_the_new_path_completes_the_move() -> None:
+    """A client that only listens would hear nothing otherwise."""
     desk = mobile_desk()
     client, roamer = desk.client(), on(desk, 1)
     resume(roamer, allocated(client))
-    roamer.permit(PEER)
-    desk.now += HANDOVER
-    assert expire(desk.state, now=desk.now).changes == [LeavePath(1, client.five_tuple)]
-    assert roamer.permit(PEER).code == 0
+    answer = roamer.permit(PEER)
+    assert answer.code == 0
+    assert LeavePath(1, client.five_tuple) in answer.changes
+    assert len(desk.state.moving) == 0
+
+
+def test_a_refused_request_on_the_new_path_completes_it_too() -> None:
+    desk = mobile_desk()
+    client, roamer = desk.client(), on(desk, 1)
+    resume(roamer, allocated(client))
+    assert roamer.request(Method.CREATE_PERMISSION).code == 400
     assert client.permit(PEER).code == 437
-
-
-def test_a_client_whose_last_request_came_on_the_old_path_has_not_moved() -> None:
-    desk = mobile_desk()
-    client, roamer = desk.client(), on(desk, 1)
-    resume(roamer, allocated(client))
-    roamer.permit(PEER)
-    client.permit(PEER)
-    desk.now += HANDOVER
-    assert expire(desk.state, now=desk.now).changes == [LeavePath(1, roamer.five_tuple)]
 
 
 def test_a_second_resume_replaces_the_first() -> None:
@@ -418,9 +416,9 @@ def test_a_second_resume_replaces_the_first() -> None:
     ticket = ticket_in(resume(first, allocated(client)))
     resume(second, ticket)
     assert first.permit(PEER).code == 437
-    assert second.permit(PEER).code == 0
     assert client.permit(PEER).code == 0
     assert len(desk.state.moving) == 1
+    assert second.permit(PEER).code == 0
 
 
 def test_a_thousand_chained_resumes_leave_no_more_behind_than_one() -> None:

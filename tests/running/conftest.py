@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import time
 from collections.abc import Callable, Iterator
 
@@ -44,9 +45,10 @@ def connector(running: RunningServer, opened: list[TurnClient]) -> Connect:
         stream: bool = False,
         host: str = "127.0.0.1",
         source: str = "",
+        tls: ssl.SSLContext | None = None,
     ) -> TurnClient:
         client = TurnClient(
-            running.port, username, password, stream=stream, host=host, source=source
+            running.port, username, password, stream=stream, host=host, source=source, tls=tls
         )
         opened.append(client)
         return opened[-1]

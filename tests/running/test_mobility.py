@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import ssl
 import threading
 import time
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from ferryman.wire.channel_data import decode_channel_data_untrusted
 from ferryman.wire.registry import Attribute, Method
 from ferryman.wire.values import encode_uint32
 from tests.answer import Answer
+from tests.certificates import make_pair
 from tests.running.conftest import ACCOUNTS, Connect, connector, logged
 from tests.servers import RunningServer, start_server
 from tests.turn_client import Peer, TurnClient
@@ -27,7 +29,8 @@ PACKETS = 200
 @pytest.fixture(scope="module")
 def mobile_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     folder = tmp_path_factory.mktemp("mobile")
-    lines = [*ACCOUNTS, "allow-loopback-peers", "mobility", "user-quota=3", "verbose"]
+    pair = make_pair(folder)
+    lines = [*ACCOUNTS, *pair.lines, "allow-loopback-peers", "mobility", "user-quota=3", "verbose"]
     with start_server(lines, folder) as running:
         yield running
 
@@ -97,13 +100,19 @@ def numbers_heard(client: TurnClient) -> list[int]:
             heard.append(int.from_bytes(payload, "big"))
 
 
-@pytest.mark.parametrize("before", ["udp", "tcp"])
-@pytest.mark.parametrize("after", ["udp", "tcp"])
+def over(connect: Connect, transport: str, host: str = "127.0.0.1") -> TurnClient:
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE
+    return connect(stream=transport != "udp", host=host, tls=tls if transport == "tls" else None)
+
+
+@pytest.mark.parametrize("before", ["udp", "tcp", "tls"])
+@pytest.mark.parametrize("after", ["udp", "tcp", "tls"])
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
 def test_no_packet_is_lost_and_none_comes_twice_while_a_client_moves(
     connect: Connect, before: str, after: str, host: str
 ) -> None:
-    old, new = connect(stream=before == "tcp"), connect(stream=after == "tcp", host=host)
+    old, new = over(connect, before), over(connect, after, host)
     with Peer() as peer:
         relayed, ticket = allocated(old)
         assert old.bind(CHANNEL, peer.address).code == 0
@@ -135,9 +144,6 @@ def test_until_traffic_comes_on_the_new_path_data_goes_to_the_old_one(connect: C
         resume(new, ticket)
         peer.send(relayed, b"still there?")
         assert old.receive_channel() == (CHANNEL, b"still there?")
-        assert new.permit(peer.address).code == 0
-        peer.send(relayed, b"still?")
-        assert old.receive_channel() == (CHANNEL, b"still?"), "a request is no traffic"
         new.send_on(CHANNEL, b"here")
         assert peer.receive() == (b"here", relayed)
         peer.send(relayed, b"welcome")
@@ -145,6 +151,17 @@ def test_until_traffic_comes_on_the_new_path_data_goes_to_the_old_one(connect: C
         old.send_on(CHANNEL, b"ghost")
         assert peer.is_silent(0.2)
         assert old.refresh(600).code == 437
+
+
+def test_a_client_that_only_listens_moves_with_its_next_request(connect: Connect) -> None:
+    old, new = connect(), connect()
+    with Peer() as peer:
+        relayed, ticket = allocated(old)
+        old.bind(CHANNEL, peer.address)
+        resume(new, ticket)
+        assert new.permit(peer.address).code == 0
+        peer.send(relayed, b"welcome")
+        assert new.receive_channel() == (CHANNEL, b"welcome")
 
 
 def test_channel_data_is_padded_as_the_path_of_the_moment_needs_it(connect: Connect) -> None:

@@ -97,13 +97,8 @@ def time_out(state: State, *, now: int) -> Outcome:
 
 
 def settle(state: State, allocation: Allocation, outcome: Outcome, *, now: int) -> None:
-    """End a move whose time is over, on the path that the client last made a request on."""
-    mobile = allocation.mobile
-    if now < mobile.until:
-        return
-    if mobile.heard:
-        finish(state, allocation, outcome)
-    else:
+    """End a move whose time is over: nobody was heard on the new path."""
+    if now >= allocation.mobile.until:
         give_up(state, allocation, outcome)
 
 

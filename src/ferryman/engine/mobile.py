@@ -18,8 +18,8 @@ class Mobile:
     `before` was shown for the newest, on `renewed_on`. From there, until `until`, it is taken for
     a retransmission; otherwise it is used up. When the move was given up it is as good as the
     newest, which may never have arrived: `before_is_good`.
-    `heard`: the client's last request came over `next_path`. `connected`: False when the
-    connection that was the client's path has ended.
+    `heard`: a request has come over `next_path` since the one that began the move. `connected`:
+    False when the connection that was the client's path has ended.
     """
 
     newest: int = 0
