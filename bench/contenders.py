@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import datetime
 import hmac
 import os
 import re
@@ -20,6 +21,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 REALM = "bench.example"
 BINDING = bytes.fromhex("000100002112a442") + b"readiness..."
@@ -86,7 +92,8 @@ class Program:
             return [str(self.path), *_coturn_words(self.path, settings, folder)]
         file = folder / "turnserver.conf"
         # One machine stands for many clients here, and coturn has no such limit by default.
-        file.write_text(_configuration(settings) + "unauthorized-ratelimit=no\n")
+        more = "no-dtls\nunauthorized-ratelimit=no\n"
+        file.write_text(_configuration(settings, _certificate(folder)) + more)
         return [str(self.path), "serve", "-c", str(file), "--state-dir", str(folder)]
 
 
@@ -204,11 +211,31 @@ def _free_port() -> int:
                 return port
 
 
-def _configuration(settings: Settings) -> str:
+def _certificate(folder: Path) -> tuple[Path, Path]:
+    """A certificate and its key (ECDSA P-256), for a server on loopback."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, REALM)])
+    now = datetime.datetime.now(datetime.UTC)
+    issued = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(hours=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .sign(key, hashes.SHA256())
+    )
+    files = (folder / "bench.crt", folder / "bench.key")
+    files[0].write_bytes(issued.public_bytes(Encoding.PEM))
+    files[1].write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    return files
+
+
+def _configuration(settings: Settings, certificate: tuple[Path, Path]) -> str:
     return f"""\
+cert={certificate[0]}
+pkey={certificate[1]}
 listening-ip=127.0.0.1
 relay-ip=127.0.0.1
 listening-port={settings.port}
+tls-listening-port={_free_port()}
 min-port={settings.first_relay_port}
 max-port={settings.last_relay_port}
 use-auth-secret
@@ -220,12 +247,13 @@ allow-loopback-peers
 
 def _coturn_words(path: Path, settings: Settings, folder: Path) -> list[str]:
     """Everything on the command line: 4.x asks for no file with -n."""
-    same = [f"--{line}" for line in _configuration(settings).splitlines()]
+    lines = _configuration(settings, _certificate(folder)).splitlines()
+    same = [f"--{line}" for line in lines]
     own = [
         *("--relay-threads=1", "--log-file=/dev/null", "--no-stdout-log"),
         *(f"--pidfile={folder / 'pid'}", f"--userdb={folder / 'userdb'}"),
     ]
-    return ["-n", *same, *own, *_if_known(path, ["no-tls", "no-dtls", "no-cli"])]
+    return ["-n", *same, *own, *_if_known(path, ["no-dtls", "no-cli"])]
 
 
 def _if_known(path: Path, names: list[str]) -> list[str]:

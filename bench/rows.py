@@ -27,7 +27,8 @@ class LoadFailed(Exception):
 
 @dataclass(frozen=True)
 class Row:
-    """One row: `metric` is the number that is compared, `goal` the ratio to reach."""
+    """One row: `metric` is the number that is compared, `goal` the ratio to reach. With `payload`,
+    bytes of each packet, it is told in MiB, and so is the CPU."""
 
     name: str
     label: str
@@ -36,14 +37,15 @@ class Row:
     unit: str = "packets/s"
     less_is_better: bool = False
     goal: float | None = None
+    payload: int | None = None
 
 
 @dataclass(frozen=True)
 class Result:
     """What one run of the load against one server gave.
 
-    `cpu` is CPU of the server per packet or cycle, microseconds. The busy shares are of one core;
-    `others` is what anybody else took of the two cores.
+    `cpu` is CPU of the server per packet, cycle or MiB, microseconds. The busy shares are of one
+    core; `others` is what anybody else took of the two cores.
     """
 
     value: float
@@ -74,6 +76,26 @@ def _both_counts(direction: str, words: str) -> list[Row]:
     ]
 
 
+def _streams(transport: str) -> list[Row]:
+    """Clients over TCP or TLS: what counts there is bytes, not packets."""
+    words = {"up": "client to peer", "down": "peer to client"}
+    return [
+        Row(
+            f"relay-{transport}-{direction}-{size}",
+            f"{transport.upper()} clients, {words[direction]}, {size:,} bytes, 100 flows",
+            (
+                *("relay", "--flows", "100", "--direction", direction),
+                *("--transport", transport, "--size", str(size)),
+            ),
+            unit="MiB/s",
+            goal=1.0,
+            payload=size,
+        )
+        for direction in words
+        for size in (160, 1200)
+    ]
+
+
 ROWS: tuple[Row, ...] = (
     *_both_counts("up", "client to peer"),
     *_both_counts("down", "peer to client"),
@@ -88,16 +110,8 @@ ROWS: tuple[Row, ...] = (
         "Send and Data indications, both ways, 100 flows",
         *("--flows", "100", "--direction", "both", "--method", "send"),
     ),
-    _relay(
-        "relay-tcp-up",
-        "TCP clients, client to peer, 100 flows",
-        *("--flows", "100", "--direction", "up", "--transport", "tcp"),
-    ),
-    _relay(
-        "relay-tcp-down",
-        "TCP clients, peer to client, 100 flows",
-        *("--flows", "100", "--direction", "down", "--transport", "tcp"),
-    ),
+    *_streams("tcp"),
+    *_streams("tls"),
     Row(
         "relay-paced",
         "CPU per packet at a steady 50,000 packets/s, both ways, 100 flows",
@@ -150,9 +164,10 @@ def _measure_once(row: Row, server: Server, *, core: int, seconds: float) -> Res
     said = run_load([*row.load, *server.address_words(), *pace, *watched, *cores], core=core)
     if said.get("wrong"):
         raise LoadFailed(f"{said['wrong']:.0f} packets arrived that nobody sent")
+    packets_in_mib = 2**20 / row.payload if row.payload else 1.0
     return Result(
-        value=said[row.metric],
-        cpu=said.get("cpu_per_packet_us", said.get("cpu_per_cycle_us", 0.0)),
+        value=said[row.metric] / packets_in_mib,
+        cpu=said.get("cpu_per_packet_us", said.get("cpu_per_cycle_us", 0.0)) * packets_in_mib,
         server_busy=said["server_busy"],
         load_busy=said.get("load_busy", 0.0),
         loss=said.get("loss", 0.0),

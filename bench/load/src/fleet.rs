@@ -1,5 +1,5 @@
 //! Many clients in flight at once: sends their requests, again when no answer comes
-//! (RFC 8489 §6.2.1), and hands back those that have finished. Knows UDP and TCP clients.
+//! (RFC 8489 §6.2.1), and hands back those that have finished. Knows UDP, TCP and TLS clients.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddrV4, TcpStream, UdpSocket};
@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use crate::dialogue::{Account, Aim, Dialogue, Outcome};
 use crate::poller::Poller;
 use crate::stun;
+use crate::tls::SharedTls;
 use crate::Trouble;
 
 const RETRANSMIT: Duration = Duration::from_millis(500);
@@ -19,6 +20,7 @@ pub(crate) enum Path {
     Udp(UdpSocket),
     /// With what has been read of the message to come.
     Tcp(TcpStream, Vec<u8>),
+    Tls(SharedTls, Vec<u8>),
 }
 
 impl Path {
@@ -26,6 +28,7 @@ impl Path {
         match self {
             Path::Udp(socket) => socket.as_raw_fd(),
             Path::Tcp(stream, _) => stream.as_raw_fd(),
+            Path::Tls(tls, _) => tls.borrow().socket(),
         }
     }
 
@@ -33,6 +36,7 @@ impl Path {
         match self {
             Path::Udp(socket) => socket.send(request).map(drop),
             Path::Tcp(stream, _) => stream.write_all(request),
+            Path::Tls(tls, _) => tls.borrow_mut().send(request),
         }
     }
 
@@ -47,6 +51,11 @@ impl Path {
             Path::Tcp(stream, partial) => {
                 let length = there(stream.read(&mut octets))?;
                 partial.extend_from_slice(&octets[..length.unwrap_or(0)]);
+                Ok(first_message(partial))
+            }
+            Path::Tls(tls, partial) => {
+                let length = tls.borrow_mut().receive(&mut octets)?;
+                partial.extend_from_slice(&octets[..length]);
                 Ok(first_message(partial))
             }
         }
@@ -214,7 +223,9 @@ impl Fleet {
             self.retransmissions += 1;
             match client.path {
                 Path::Udp(_) => client.send()?,
-                Path::Tcp(..) => (client.sent_at, client.tries) = (now, client.tries + 1),
+                Path::Tcp(..) | Path::Tls(..) => {
+                    (client.sent_at, client.tries) = (now, client.tries + 1)
+                }
             }
         }
         Ok(())

@@ -3,14 +3,16 @@
 
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket};
 use std::os::fd::AsRawFd;
+use std::rc::Rc;
 
 use crate::dialogue::{Account, Aim};
 use crate::fleet::{Client, Ended, Fleet, Path};
 use crate::lane::{Count, End, Lane, Shape, STAMP};
-use crate::options::Options;
+use crate::options::{Options, Transport};
 use crate::sockets;
-use crate::stream::StreamEnd;
+use crate::stream::{Carrier, StreamEnd};
 use crate::stun::{self, Reader, Writer};
+use crate::tls;
 use crate::Trouble;
 
 /// Clients that are being set up at once.
@@ -79,11 +81,11 @@ pub(crate) fn close(options: &Options, flows: Vec<Flow>) -> Result<(), Trouble> 
 }
 
 fn path(options: &Options) -> Result<Path, Trouble> {
-    if options.tcp {
-        return Ok(Path::Tcp(sockets::tcp(options.server)?, Vec::new()));
-    }
-    let socket = sockets::connected_udp(ANY_PORT, options.server)?;
-    Ok(Path::Udp(socket))
+    Ok(match options.transport {
+        Transport::Udp => Path::Udp(sockets::connected_udp(ANY_PORT, options.server)?),
+        Transport::Tcp => Path::Tcp(sockets::tcp(options.server)?, Vec::new()),
+        Transport::Tls => Path::Tls(tls::connect(options.server)?, Vec::new()),
+    })
 }
 
 /// Opens the flows: allocation, permission, and channel if channels are asked for.
@@ -146,7 +148,10 @@ pub(crate) fn lanes(options: &Options, flows: &[Flow]) -> Result<Vec<Lane>, Trou
 fn up(options: &Options, flow: &Flow, number: u32) -> Result<Lane, Trouble> {
     let payload = vec![0x5A; options.size];
     let (template, stamp_at) = if options.channels {
-        (channel_data(flow.channel, &payload, options.tcp), 4)
+        (
+            channel_data(flow.channel, &payload, options.transport.is_stream()),
+            4,
+        )
     } else {
         send_indication(address(&flow.peer)?, &payload)?
     };
@@ -182,9 +187,10 @@ fn down(options: &Options, flow: &Flow, number: u32) -> Lane {
 
 fn client_end(flow: &Flow) -> End {
     let socket = flow.client.path.socket();
-    match flow.client.path {
+    match &flow.client.path {
         Path::Udp(_) => End::Datagrams(socket),
-        Path::Tcp(..) => End::Stream(StreamEnd::new(socket)),
+        Path::Tcp(..) => End::Stream(StreamEnd::new(Carrier::Plain(socket))),
+        Path::Tls(tls, _) => End::Stream(StreamEnd::new(Carrier::Tls(Rc::clone(tls)))),
     }
 }
 

@@ -21,6 +21,7 @@ mod sockets;
 mod stream;
 mod stun;
 mod tally;
+mod tls;
 mod watch;
 use std::process::ExitCode;
 
@@ -31,7 +32,7 @@ pub(crate) type Trouble = Box<dyn std::error::Error>;
 
 const USAGE: &str = "\
 usage: ferryman-load relay    --server IP:PORT --user U --password P [--flows 1] [--size 160]
-                              [--direction up|down|both] [--transport udp|tcp]
+                              [--direction up|down|both] [--transport udp|tcp|tls]
                               [--method channel|send] [--window 128] [--burst 16]
                               [--rate PACKETS_PER_SECOND]
        ferryman-load binding  --server IP:PORT [--sockets 8] [--window 32]

@@ -16,6 +16,21 @@ pub(crate) enum Direction {
     Both,
 }
 
+/// How clients speak to the server.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Transport {
+    Udp,
+    Tcp,
+    Tls,
+}
+
+impl Transport {
+    /// Whether messages come in a stream.
+    pub(crate) fn is_stream(self) -> bool {
+        self != Transport::Udp
+    }
+}
+
 /// Everything that the command line can say; each subcommand reads what concerns it.
 pub(crate) struct Options {
     pub(crate) server: SocketAddrV4,
@@ -25,7 +40,7 @@ pub(crate) struct Options {
     pub(crate) flows: usize,
     pub(crate) size: usize,
     pub(crate) direction: Direction,
-    pub(crate) tcp: bool,
+    pub(crate) transport: Transport,
     pub(crate) channels: bool,
     pub(crate) window: Option<u32>,
     pub(crate) burst: Option<usize>,
@@ -50,7 +65,7 @@ impl Options {
             flows: 1,
             size: 160,
             direction: Direction::Up,
-            tcp: false,
+            transport: Transport::Udp,
             channels: true,
             window: None,
             burst: None,
@@ -85,7 +100,7 @@ impl Options {
             "--password" => self.password = value.into(),
             "--realm" => self.realm = (value != "auto").then(|| value.into()),
             "--direction" => self.direction = direction(value)?,
-            "--transport" => self.tcp = either(value, "tcp", "udp")?,
+            "--transport" => self.transport = transport(value)?,
             "--method" => self.channels = either(value, "channel", "send")?,
             "--watch" => self.watch.push(value.parse()?),
             "--watch-core" => self.watch_core.push(value.parse()?),
@@ -142,6 +157,15 @@ fn direction(value: &str) -> Result<Direction, Trouble> {
         "down" => Ok(Direction::Down),
         "both" => Ok(Direction::Both),
         _ => Err("up, down or both".into()),
+    }
+}
+
+fn transport(value: &str) -> Result<Transport, Trouble> {
+    match value {
+        "udp" => Ok(Transport::Udp),
+        "tcp" => Ok(Transport::Tcp),
+        "tls" => Ok(Transport::Tls),
+        _ => Err("udp, tcp or tls".into()),
     }
 }
 

@@ -32,7 +32,7 @@ pub(crate) fn pace(options: &Options, lanes: usize) -> Pace {
         return Pace::Rate(rate);
     }
     let mut window = (WINDOW_IN_ALL / lanes).clamp(1, WINDOW);
-    if options.tcp {
+    if options.transport.is_stream() {
         window = window.min(STREAM_BYTES / options.size);
     }
     let packets = options.window.unwrap_or(window as u32);

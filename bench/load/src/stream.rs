@@ -1,14 +1,22 @@
-//! Packets over a TCP connection (RFC 8656 §12.5: ChannelData padded to four bytes; STUN
+//! Packets over a TCP or TLS connection (RFC 8656 §12.5: ChannelData padded to four bytes; STUN
 //! messages as they are). Knows where a message ends, not what is in it.
 
 use std::os::fd::RawFd;
 
+use crate::tls::SharedTls;
+
 /// Bytes of one read or write, and more than any message has.
 const ROOM: usize = 128 << 10;
 
+/// What carries the octets.
+pub(crate) enum Carrier {
+    Plain(RawFd),
+    Tls(SharedTls),
+}
+
 /// One direction of a connection.
 pub(crate) struct StreamEnd {
-    socket: RawFd,
+    carrier: Carrier,
     octets: Vec<u8>,
     /// How many of `octets` hold something: bytes still to be sent, or the beginning of a
     /// message still to come.
@@ -16,9 +24,9 @@ pub(crate) struct StreamEnd {
 }
 
 impl StreamEnd {
-    pub(crate) fn new(socket: RawFd) -> Self {
+    pub(crate) fn new(carrier: Carrier) -> Self {
         StreamEnd {
-            socket,
+            carrier,
             octets: vec![0; ROOM],
             held: 0,
         }
@@ -43,20 +51,28 @@ impl StreamEnd {
         if self.held == 0 {
             return;
         }
-        let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
-        let octets = self.octets.as_ptr().cast();
-        // SAFETY: the first `held` bytes of `octets` are readable.
-        let went = unsafe { libc::send(self.socket, octets, self.held, flags) };
-        self.forget(usize::try_from(went).unwrap_or(0));
+        let went = match &self.carrier {
+            Carrier::Plain(socket) => send(*socket, &self.octets[..self.held]),
+            Carrier::Tls(tls) => {
+                let mut tls = tls.borrow_mut();
+                let taken = tls.flush() && tls.send(&self.octets[..self.held]).is_ok();
+                if taken {
+                    self.held
+                } else {
+                    0
+                }
+            }
+        };
+        self.forget(went);
     }
 
     /// Reads once and gives each whole message to `accept`; returns how many there were.
     pub(crate) fn receive(&mut self, accept: impl FnMut(&[u8])) -> usize {
         let room = &mut self.octets[self.held..];
-        let (start, length) = (room.as_mut_ptr().cast(), room.len());
-        // SAFETY: `start` has `length` writable bytes.
-        let came = unsafe { libc::recv(self.socket, start, length, libc::MSG_DONTWAIT) };
-        self.held += usize::try_from(came).unwrap_or(0);
+        self.held += match &self.carrier {
+            Carrier::Plain(socket) => receive(*socket, room),
+            Carrier::Tls(tls) => tls.borrow_mut().receive(room).unwrap_or(0),
+        };
         self.split(accept)
     }
 
@@ -75,6 +91,22 @@ impl StreamEnd {
         self.octets.copy_within(first..self.held, 0);
         self.held -= first;
     }
+}
+
+/// Sends what the kernel takes; returns how much that was.
+fn send(socket: RawFd, octets: &[u8]) -> usize {
+    let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+    // SAFETY: the pointer and the length are those of a live slice.
+    let went = unsafe { libc::send(socket, octets.as_ptr().cast(), octets.len(), flags) };
+    usize::try_from(went).unwrap_or(0)
+}
+
+/// Receives what is there; returns how much that was.
+fn receive(socket: RawFd, room: &mut [u8]) -> usize {
+    let start = room.as_mut_ptr().cast();
+    // SAFETY: `start` has `room.len()` writable bytes.
+    let came = unsafe { libc::recv(socket, start, room.len(), libc::MSG_DONTWAIT) };
+    usize::try_from(came).unwrap_or(0)
 }
 
 /// Where the first message ends, padding included, if all of it is there.
