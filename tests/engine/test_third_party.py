@@ -11,14 +11,20 @@ import pytest
 
 from ferryman.auth.sources import Keys
 from ferryman.auth.third_party import DELTA, ListedKeys, ThirdParty
-from ferryman.engine.changes import ExtendAllocation, OpenAllocation
+from ferryman.engine.changes import ExtendAllocation, OpenAllocation, OpenTcpAllocation, Reply
+from ferryman.engine.connection_attempt import attempted
 from ferryman.engine.five_tuple import Transport
 from ferryman.engine.journal import RefusedRequest
 from ferryman.engine.refusals import Refusal
 from ferryman.engine.settings import SECOND, Settings
-from ferryman.wire.message import encode
+from ferryman.wire.message import decode_untrusted, encode
 from ferryman.wire.registry import Attribute, MessageClass, Method
-from ferryman.wire.values import encode_even_port, encode_uint32, encode_xor_address
+from ferryman.wire.values import (
+    encode_even_port,
+    encode_requested_transport,
+    encode_uint32,
+    encode_xor_address,
+)
 from tests.engine.desk import PEER, REALM, UDP_TRANSPORT, USERS, Client, Decided, Desk
 from tests.tokens import MAC_KEY, NORTH, SERVER_NAME, UNION, seal
 
@@ -339,3 +345,24 @@ def test_nothing_that_is_kept_shows_a_session_key(desk: Desk) -> None:
     assert "north" in shown
     assert repr(MAC_KEY)[2:-1] not in shown
     assert repr(MAC_KEY[:16])[2:-1] not in shown
+
+
+def test_a_connection_is_bound_with_the_session_key_of_its_allocation_and_no_token(
+    desk: Desk,
+) -> None:
+    """The client's data connection is another 5-tuple (RFC 6062 §4.3), and a token names nobody."""
+    control = desk.client(transport=Transport.TCP)
+    learn(control)
+    tcp = (Attribute.REQUESTED_TRANSPORT, encode_requested_transport(6))
+    opened = signed(control, Method.ALLOCATE, (tcp,), token=token_now(desk))
+    assert opened.code == 0
+    (change,) = (one for one in opened.changes if isinstance(one, OpenTcpAllocation))
+    arrived = attempted(desk.state, change.allocation, PEER, 2**32 + 1, now=desk.now)
+    (told,) = (one for one in arrived.changes if isinstance(one, Reply))
+    identity = decode_untrusted(told.message).first(Attribute.CONNECTION_ID)
+    assert identity is not None
+    number = (Attribute.CONNECTION_ID, identity)
+    thief = desk.client(41_000, transport=Transport.TCP)
+    assert signed(thief, Method.CONNECTION_BIND, (number,), key=OTHER_KEY).code == 401
+    channel = desk.client(41_001, transport=Transport.TCP)
+    assert signed(channel, Method.CONNECTION_BIND, (number,)).code == 0

@@ -8,11 +8,12 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from ferryman.engine.admission import Admitted, challenge
+from ferryman.engine.allocation import Allocation
 from ferryman.engine.credential import ANONYMOUS, Credential, NoCredential
 from ferryman.engine.offer import Offer
 from ferryman.engine.refusals import Refusal
 from ferryman.engine.state import Outcome, Request, State
-from ferryman.wire.registry import PasswordAlgorithm
+from ferryman.wire.registry import Attribute, Method, PasswordAlgorithm
 
 _SHA256 = PasswordAlgorithm.SHA256
 
@@ -69,11 +70,21 @@ def prove(
 def _granted_before(
     state: State, admitted: Admitted, *, now: int
 ) -> Credential | NoCredential | None:
-    """What an earlier access token left with the 5-tuple's allocation (RFC 7635 §9)."""
-    allocation = state.allocations.of(admitted.request.five_tuple, now=now)
+    """What an earlier access token left with the request's allocation (RFC 7635 §9)."""
+    request = admitted.request
+    allocation = state.allocations.of(request.five_tuple, now=now)
+    if allocation is None and request.message.method == Method.CONNECTION_BIND:
+        allocation = _waiting_for(state, request, now=now)
     if allocation is None or allocation.grant is None or admitted.claim is None:
         return None
     return allocation.grant.credential(admitted.claim, now=now)
+
+
+def _waiting_for(state: State, request: Request, *, now: int) -> Allocation | None:
+    """Whose connection a ConnectionBind names; its 5-tuple is another (RFC 6062 §4.3)."""
+    value = request.message.first(Attribute.CONNECTION_ID)
+    connection = None if value is None else state.peer_connections.pending(value, now=now)
+    return None if connection is None else connection.allocation
 
 
 def _stale(
