@@ -39,7 +39,7 @@ def subject(
     folder = tmp_path_factory.mktemp("conformance")
     certificate = make_pair(folder).lines
     addresses = ["127.0.0.1", "127.0.0.2", *loopback_addresses()[1:]]
-    lines = [*CONFIGURATION, *certificate, "rfc5780", "mobility"]
+    lines = [*CONFIGURATION, *certificate, "tls-listening-port=0", "rfc5780", "mobility"]
     with start_server(lines, folder, addresses=addresses) as running:
         yield Subject(
             "127.0.0.1",

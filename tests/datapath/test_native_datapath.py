@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import json
 import select
 import socket
@@ -113,8 +114,9 @@ def test_the_descriptor_is_readable_until_everything_is_drained(datapath: Datapa
 def test_what_cannot_be_bound_is_an_os_error(datapath: Datapath) -> None:
     relayed = _bind_relay(datapath)
     for bind in (datapath.bind_relay, datapath.listen_udp):
-        with pytest.raises(OSError, match="in use"):
+        with pytest.raises(OSError, match="in use") as raised:
             bind(LOCALHOST, relayed)
+        assert raised.value.errno == errno.EADDRINUSE, "callers tell errors apart by it"
     datapath.release_relay(LOCALHOST, relayed)
     assert datapath.listen_udp(LOCALHOST, relayed) == relayed
     with pytest.raises(OSError, match="assign"):

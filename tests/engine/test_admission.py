@@ -171,6 +171,15 @@ def test_a_credential_that_expires_is_refused_at_the_next_refresh() -> None:
     assert "expired" in entry.detail
 
 
+@pytest.mark.parametrize("method", sorted(METHODS))
+def test_a_credential_that_has_expired_is_refused_whatever_is_asked(method: Method) -> None:
+    desk = Desk()
+    client = desk.client(transport=Transport.TCP)
+    assert client.allocate().code == 0
+    desk.credential = NoCredential("expired 3 s ago")
+    assert client.request(method).code == 401
+
+
 @pytest.mark.parametrize("username", [b"x" * 509, b"\xff\xfe"])
 def test_a_username_that_is_too_long_or_not_utf_8_is_400(username: bytes) -> None:
     client = Desk().client()

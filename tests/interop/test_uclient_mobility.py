@@ -1,8 +1,8 @@
 """coturn's `turnutils_uclient -M` moves its allocations (RFC 8016) without losing a packet.
 
 It goes on without moving, and loses nothing either, when it cannot keep the ticket: so the server's
-log has to show that its clients moved. Over TLS and DTLS its own moving fails, against coturn too:
-`tests/running/test_mobility.py` has that.
+log has to show that its clients moved. Over TLS and DTLS its own moving fails, against coturn too;
+`tests/running/test_mobility.py` moves to and from TLS.
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ from ferryman.wire.message import encode
 from ferryman.wire.registry import Attribute, MessageClass
 from tests.running.conftest import logged
 from tests.servers import loopback_addresses, start_server
+from tests.tokens import NORTH, oauth_key_line
 from tests.turn_client import UDP_TRANSPORT, TurnClient
 
 METHODS = [*range(0x10), 0x0FF, 0xFFF]
@@ -54,10 +55,10 @@ def packets() -> Iterator[bytes]:
 def answers_to(asked: list[bytes], address: str, port: int) -> list[bytes]:
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     with socket.socket(family, socket.SOCK_DGRAM) as stranger:
-        stranger.connect((address, port))
+        stranger.bind((address, 0))  # not connected: CHANGE-REQUEST brings answers from elsewhere
         stranger.settimeout(0.15)
         for packet in asked:
-            stranger.send(packet)
+            stranger.sendto(packet, (address, port))
         found = []
         while True:
             try:
@@ -67,13 +68,25 @@ def answers_to(asked: list[bytes], address: str, port: int) -> list[bytes]:
 
 
 @pytest.mark.parametrize("realm", ["ferry.example", "r" * 60])
-@pytest.mark.parametrize("beside", [["user=a:b"], ["no-auth"], ["user=a:b", "fingerprint"]])
+@pytest.mark.parametrize(
+    "beside",
+    [
+        ["user=a:b"],
+        ["no-auth"],
+        ["user=a:b", "fingerprint"],
+        ["user=a:b", "rfc5780", "stun-backward-compatibility", "mobility"],
+        ["user=a:b", "oauth", "server-name=turn.ferry.example", oauth_key_line(NORTH)],
+        ["user=a:b", "alternate-server=192.0.2.9"],
+    ],
+    ids=["users", "no-auth", "fingerprint", "rfc5780", "oauth", "alternates"],
+)
 def test_no_stranger_gets_more_than_four_times_what_it_sent(
     tmp_path: Path, realm: str, beside: list[str]
 ) -> None:
     asked = {packet[8:20]: packet for packet in packets()}
-    with start_server([f"realm={realm}", *beside], tmp_path) as server:
-        for address in loopback_addresses():
+    discovering = ["127.0.0.1", "127.0.0.2"] if "rfc5780" in beside else None
+    with start_server([f"realm={realm}", *beside], tmp_path, addresses=discovering) as server:
+        for address in discovering or loopback_addresses():
             every, count = list(asked.values()), 0
             for at in range(0, len(every), 500):
                 for answer in answers_to(every[at : at + 500], address, server.port):

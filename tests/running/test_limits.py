@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -100,3 +102,21 @@ def test_permissions_and_channels_of_an_allocation_are_508_when_there_are_too_ma
     assert [client.permit(peer).code for peer in peers] == [0, 0, 508]
     assert [client.bind(0x4000 + n, peer).code for n, peer in enumerate(peers)] == [0, 0, 508]
     assert client.refresh(3600).lifetime == 700
+
+
+def test_ports_that_other_programs_hold_are_passed_over(tmp_path: Path) -> None:
+    first = 19_000
+    lines = [*ACCOUNTS, f"min-port={first}", f"max-port={first + 31}"]
+    with ExitStack() as held:
+        for port in range(first, first + 24):
+            other = held.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+            with suppress(OSError):  # whoever holds it, it is held
+                other.bind(("127.0.0.1", port))
+        with start_server(lines, tmp_path) as server:
+            clients = [
+                held.enter_context(TurnClient(server.port, "alice", "sesame")) for _ in range(6)
+            ]
+            ports = {client.relayed().port for client in clients}
+            assert len(ports) == 6
+            assert min(ports) >= first + 24
+            assert not logged(server, "cannot be bound", seconds=0.1)

@@ -30,7 +30,8 @@ PACKETS = 200
 def mobile_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     folder = tmp_path_factory.mktemp("mobile")
     pair = make_pair(folder)
-    lines = [*ACCOUNTS, *pair.lines, "allow-loopback-peers", "mobility", "user-quota=3", "verbose"]
+    lines = [*ACCOUNTS, *pair.lines, "tls-listening-port=0", "allow-loopback-peers"]
+    lines += ["mobility", "user-quota=3", "verbose"]
     with start_server(lines, folder) as running:
         yield running
 

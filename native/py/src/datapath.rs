@@ -12,6 +12,7 @@ use crate::address::{
     address_of, discovery_of, ip_bytes, raw_family, raw_five_tuple, RawDiscovery,
 };
 use crate::command::command_of;
+use crate::os_error::os_error;
 
 /// The native datapath; see the stub for what each method promises.
 #[pyclass(frozen, module = "ferryman.datapath._native")]
@@ -44,16 +45,20 @@ impl Datapath {
             total_connections,
         };
         Ok(Self {
-            native: Native::new(&settings)?,
+            native: Native::new(&settings).map_err(os_error)?,
         })
     }
 
     fn listen_udp(&self, ip: &[u8], port: u16) -> PyResult<u16> {
-        Ok(self.native.listen_udp(address_of(ip, port)?)?)
+        self.native
+            .listen_udp(address_of(ip, port)?)
+            .map_err(os_error)
     }
 
     fn listen_tcp(&self, ip: &[u8], port: u16) -> PyResult<u16> {
-        Ok(self.native.listen_tcp(address_of(ip, port)?)?)
+        self.native
+            .listen_tcp(address_of(ip, port)?)
+            .map_err(os_error)
     }
 
     fn offer_discovery(&self, addresses: RawDiscovery<'_>) -> PyResult<()> {
@@ -62,7 +67,9 @@ impl Datapath {
     }
 
     fn listen_tls(&self, ip: &[u8], port: u16) -> PyResult<u16> {
-        Ok(self.native.listen_tls(address_of(ip, port)?)?)
+        self.native
+            .listen_tls(address_of(ip, port)?)
+            .map_err(os_error)
     }
 
     #[pyo3(signature = (chain, key, *, cipher_suites, groups, tls12, client_roots))]
@@ -110,7 +117,9 @@ impl Datapath {
     }
 
     fn bind_relay(&self, ip: &[u8], port: u16) -> PyResult<()> {
-        Ok(self.native.bind_relay(address_of(ip, port)?)?)
+        self.native
+            .bind_relay(address_of(ip, port)?)
+            .map_err(os_error)
     }
 
     fn release_relay(&self, ip: &[u8], port: u16) -> PyResult<()> {
@@ -119,7 +128,9 @@ impl Datapath {
     }
 
     fn bind_tcp_relay(&self, ip: &[u8], port: u16) -> PyResult<()> {
-        Ok(self.native.bind_tcp_relay(address_of(ip, port)?)?)
+        self.native
+            .bind_tcp_relay(address_of(ip, port)?)
+            .map_err(os_error)
     }
 
     fn release_tcp_relay(&self, ip: &[u8], port: u16) -> PyResult<()> {
@@ -128,7 +139,7 @@ impl Datapath {
     }
 
     fn start(&self) -> PyResult<()> {
-        Ok(self.native.start()?)
+        self.native.start().map_err(os_error)
     }
 
     fn fileno(&self) -> i32 {

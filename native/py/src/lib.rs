@@ -4,6 +4,7 @@
 mod address;
 mod command;
 mod datapath;
+mod os_error;
 mod table;
 
 use pyo3::prelude::*;
