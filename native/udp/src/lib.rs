@@ -28,6 +28,7 @@ mod mmsg;
 mod notices;
 mod options;
 mod orders;
+mod pace;
 mod peer_stream;
 mod peer_streams;
 mod pending;

@@ -22,6 +22,7 @@ use crate::error_queue;
 use crate::forwarder::Forwarder;
 use crate::notices::Notices;
 use crate::options::kernel_cuts_trains;
+use crate::pace::Pace;
 use crate::peer_streams::PeerStreams;
 use crate::poller::{Interest, Poller, Ready, Round, Token};
 use crate::post::Post;
@@ -93,16 +94,30 @@ impl Worker {
     pub(crate) fn run(mut self) {
         let _loud = AbortOnPanic;
         signals::leave_to_others();
-        let mut round = Round::new();
-        while self.turn(&mut round) {}
+        let (mut round, mut pace) = (Round::new(), Pace::new());
+        loop {
+            self.wait(&mut round);
+            pace.begin(self.packets(), self.forwarder.now);
+            if !self.turn(&round) {
+                break;
+            }
+            pace.end(self.packets());
+        }
         self.end_associations();
     }
 
-    fn turn(&mut self, round: &mut Round) -> bool {
+    fn wait(&mut self, round: &mut Round) {
         if let Err(error) = self.poller.wait(self.timeout(), round) {
             panic!("epoll failed: {error}");
         }
         self.forwarder.now = clock::now();
+    }
+
+    fn packets(&self) -> u64 {
+        self.forwarder.shared.counters.packets()
+    }
+
+    fn turn(&mut self, round: &Round) -> bool {
         self.handshakes = HANDSHAKES;
         self.forwarder.dtls.begin_turn();
         // Read before the inbox is emptied, so that nothing posted before `stop` is left.
