@@ -6,10 +6,13 @@ import contextlib
 import os
 import resource
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from ferryman.app.log_output import open_log_output
 from ferryman.app.own_addresses import own_address_watch
+from ferryman.config.values import LogOutput, LogStream
 from ferryman.engine.nonce import Nonces
 from ferryman.engine.peer_rules import PeerPolicy, PeerRules
 from ferryman.engine.settings import Settings as EngineSettings
@@ -60,3 +63,28 @@ def test_without_descriptors_the_addresses_stay_as_they_were() -> None:
         refresh()
         assert primary_address(Family.IPV4) is None
     assert state.peer_rules.own == own
+
+
+def test_a_log_that_can_go_nowhere_else_goes_to_stderr_and_says_why(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    output = LogOutput(LogStream.NONE, tmp_path, facility=3)
+    stream, complaints = open_log_output(output, tmp_path / "no-syslog")
+    assert complaints == [
+        f"log-file: {tmp_path} cannot be opened: Is a directory; the log goes to stderr",
+        "syslog cannot be opened: No such file or directory; the log goes to stderr",
+    ]
+    stream.write_line("hello", "info")
+    assert capfd.readouterr().err == "hello\n"
+
+
+def test_where_one_place_is_left_stderr_stays_silent(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    output = LogOutput(LogStream.NONE, tmp_path / "turn.log", facility=3)
+    stream, complaints = open_log_output(output, tmp_path / "no-syslog")
+    assert complaints == ["syslog cannot be opened: No such file or directory"]
+    stream.write_line("hello", "info")
+    stream.close()
+    assert (tmp_path / "turn.log").read_text() == "hello\n"
+    assert capfd.readouterr().err == ""

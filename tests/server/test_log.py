@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import re
+import socket
+import time
+from pathlib import Path
 
 import pytest
 
@@ -26,13 +30,14 @@ from ferryman.engine.journal import (
 from ferryman.engine.refusals import Refusal
 from ferryman.engine.settings import SECOND
 from ferryman.server.journal_log import REFUSALS_PER_SECOND, JournalLog
-from ferryman.server.log import Format, SteadyStream, make_log
+from ferryman.server.log import Format, LocalTime, SecondsSinceStart, SteadyStream, make_log
+from ferryman.server.sinks import LogFile, Sink, Syslog
 from ferryman.wire.address import Address
 from ferryman.wire.registry import Method
 
 CLIENT = FiveTuple(Transport.UDP, Address.of("203.0.113.9", 4000), Address.of("192.0.2.1", 1), 1)
 PEER = Address.of("2001:db8::5", 9)
-NASTY = 'a\r\nb\x00c"d\\e %n\u2028\x1b[2J\x9b é'
+NASTY = 'a\r\nb\x00c"d\\e %n\u2028\x1b[2J\x9b é\x7f'
 
 
 def entries(user: str) -> list[Entry]:
@@ -133,3 +138,52 @@ def test_strangers_without_an_answer_make_one_line_a_second_for_each_reason() ->
     assert "unauthorized-ratelimit-rps" in lines[0]["why"]
     journal.write([], now=3 * SECOND)
     assert len(stream.getvalue().splitlines()) == 2
+
+
+@pytest.mark.parametrize("style", Format)
+@pytest.mark.parametrize("user", [NASTY, "\r", "\n", "\0", '"', "'", "%n", "x" * 512])
+def test_a_name_makes_one_record_in_every_sink(tmp_path: Path, style: Format, user: str) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as daemon:
+        daemon.bind(str(tmp_path / "syslog"))
+        daemon.settimeout(0)
+        stream = io.StringIO()
+        sinks: list[Sink] = [LogFile(tmp_path / "log"), Syslog(3, "ferryman", tmp_path / "syslog")]
+        steady = SteadyStream(stream, sinks)
+        journal = JournalLog(make_log(style, 20, steady), steady)
+        journal.write([Opened(CLIENT, 1, user, (PEER,), 600)], now=SECOND)
+        steady.close()
+        record = daemon.recv(65536)
+        with pytest.raises(BlockingIOError):
+            daemon.recv(65536)
+    line = stream.getvalue()
+    assert line.isascii()
+    assert line.endswith("\n")
+    assert line[:-1].isprintable()
+    assert (tmp_path / "log").read_bytes() == line.encode()
+    assert record.partition(b": ")[2] + b"\n" == line.encode()
+
+
+@pytest.mark.parametrize(
+    ("form", "expected"),
+    [
+        ("%FT%T.%f", "2026-03-01T12:00:00.007"),
+        ("%f%f", "007007"),
+        ("%%f %f", "%f 007"),
+        ("%H%", "12%"),
+        ("[%n]", "[\\n]"),
+        ("%e", " 1"),
+        ("plain", "plain"),
+    ],
+)
+def test_a_time_has_the_form_that_was_asked_for(form: str, expected: str) -> None:
+    noon = int(time.mktime((2026, 3, 1, 12, 0, 0, 0, 0, -1))) * SECOND
+    stamp = LocalTime(form)
+    assert stamp.text(noon + 7_999_999) == expected
+    assert stamp.text(noon + SECOND) == expected.replace("007", "000").replace(":00.", ":01.")
+
+
+def test_seconds_since_the_start_in_place_of_a_time() -> None:
+    stream = io.StringIO()
+    log = make_log(Format.TEXT, 20, SteadyStream(stream), SecondsSinceStart())
+    log.info("ready")
+    assert re.fullmatch(r"[01] info    ready\n", stream.getvalue())

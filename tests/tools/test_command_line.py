@@ -119,7 +119,8 @@ def test_the_guides_service_line_starts(program: Program, tmp_path: Path) -> Non
     )
     assert configuration.file == path
     keys = {key for notice in configuration.notices for key in notice.key.split(", ")}
-    assert keys >= {"daemon", "pidfile", "no-stdout-log", "simple-log", "log-file"}
+    assert keys >= {"daemon", "pidfile"}
+    assert configuration.log_output.file == Path("/var/log/turnserver.log")
 
 
 def test_problems_go_to_stderr_and_nothing_starts(program: Program) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import signal
 import sys
 from functools import partial
@@ -15,6 +14,7 @@ from ferryman import __version__
 from ferryman.app.certificate import renew_certificate, secure
 from ferryman.app.greeting import greet
 from ferryman.app.keys import keys_of, secrets_of, token_chores, token_database
+from ferryman.app.log_output import open_log_output, stamp_of
 from ferryman.app.own_addresses import own_address_watch
 from ferryman.app.process import raise_open_files_limit, settle_memory
 from ferryman.app.relay_sockets import bind_relay, release_relay
@@ -29,7 +29,7 @@ from ferryman.server import settings as server_settings
 from ferryman.server.discovery import offer_discovery
 from ferryman.server.external_address import ExternalAddressError, ExternalAddresses
 from ferryman.server.journal_log import JournalLog
-from ferryman.server.log import Format, SteadyStream, make_log
+from ferryman.server.log import Format, make_log
 from ferryman.server.pump import Pump
 from ferryman.server.relay_addresses import RelayAddresses
 from ferryman.server.relay_ports import RelayPorts
@@ -72,10 +72,12 @@ def serve(
         # Until the service listens to signals there is nothing to close.
         signal.signal(number, lambda *_: sys.exit(0))
     signal.signal(signal.SIGUSR2, signal.SIG_IGN)
-    # A stream of its own: sys.stderr makes a system call of every line.
-    stream = SteadyStream(os.fdopen(sys.stderr.fileno(), "w", closefd=False))
+    stream, complaints = open_log_output(configuration.log_output)
     level = _LEVELS[configuration.log_level.value]
-    log = make_log(Format(configuration.log_format.value), level, stream)
+    style = Format(configuration.log_format.value)
+    log = make_log(style, level, stream, stamp_of(configuration.log_output))
+    for complaint in complaints:
+        log.error(complaint)
     log.info("starting", version=__version__, realm=configuration.realm)
     _log_notices(configuration, log)
     raise_open_files_limit()

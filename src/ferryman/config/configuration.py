@@ -16,6 +16,7 @@ from ferryman.config.values import (
     ExternalAddress,
     LogFormat,
     LogLevel,
+    LogOutput,
     StaticUser,
     ThirdPartyKeys,
     Tls,
@@ -97,6 +98,7 @@ class Configuration(BaseModel):
 
     log_level: LogLevel
     log_format: LogFormat
+    log_output: LogOutput
 
     notices: tuple[Notice, ...]
 

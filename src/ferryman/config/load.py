@@ -15,6 +15,7 @@ from ferryman.config.configuration import Configuration
 from ferryman.config.file_reader import read_file, report_unknown
 from ferryman.config.given import Given
 from ferryman.config.kinds import AUTO
+from ferryman.config.log_output import log_output
 from ferryman.config.names import Resolve, resolve_name
 from ferryman.config.notices import Findings, sources, unheeded
 from ferryman.config.problems import ConfigurationError
@@ -129,6 +130,7 @@ def _configured(path: Path | None, chosen: Chosen, findings: Findings) -> Config
         mobility=chosen.one("mobility", bool),
         log_level=_log_level(chosen),
         log_format=LogFormat(chosen.one("log-format", str)),
+        log_output=log_output(chosen, findings),
         notices=(),
     )
 

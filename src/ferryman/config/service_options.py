@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ferryman.config.kinds import (
     COUNT,
+    FACILITY,
     FILE,
     FOLDER,
     OAUTH_KEY,
@@ -21,8 +22,6 @@ from ferryman.config.kinds import (
 from ferryman.config.option import WITHOUT_EFFECT, Option, Section, ignored, not_built
 
 _NO_DATABASE = "credentials come from this file and the flags"
-_STDERR = "the log goes to stderr"
-_ISO_TIME = "every line of the log has an ISO 8601 time"
 _NO_CLI = "there is no command port"
 _NO_WEB = "there is no web administration"
 _NO_METRICS = "metrics are not exported"
@@ -131,21 +130,24 @@ LOG_OPTIONS = (
         "lowest level that is logged; default: info, debug with verbose",
     ),
     Option("log-format", choice("text", "json"), _L, "readable lines or JSON", "text"),
-    not_built(
+    Option(
         "log-file",
         FILE,
         _L,
-        "file of the log",
-        _STDERR,
+        "file of the log, beside stderr; stdout or - for stdout, syslog for syslog",
         short="l",
-        quiet=("stderr", "stdout", "-", ""),
     ),
-    not_built("no-stdout-log", SWITCH, _L, "nothing on stdout", _STDERR),
-    not_built("syslog", SWITCH, _L, "log to syslog", _STDERR),
-    not_built("syslog-facility", TEXT, _L, "facility of syslog", _STDERR),
-    not_built("simple-log", SWITCH, _L, "no date in the file's name", _STDERR),
-    ignored("new-log-timestamp", SWITCH, _L, "ISO 8601 time in the log"),
-    not_built("new-log-timestamp-format", TEXT, _L, "another form of time", _ISO_TIME),
+    Option("simple-log", SWITCH, _L, "no date in the file's name, and no new file every day", "no"),
+    Option("no-stdout-log", SWITCH, _L, "nothing on stderr; by default to syslog then", "no"),
+    Option("syslog", SWITCH, _L, "log to syslog", "no"),
+    Option("syslog-facility", FACILITY, _L, "facility of syslog", "LOG_DAEMON"),
+    Option("new-log-timestamp", SWITCH, _L, "no: seconds since the start instead of a time", "yes"),
+    Option(
+        "new-log-timestamp-format",
+        TEXT,
+        _L,
+        "strftime's form of the local time, %f for milliseconds; default: ISO 8601 in UTC",
+    ),
     not_built("log-binding", SWITCH, _L, "log Binding requests", "they are not logged"),
 )
 

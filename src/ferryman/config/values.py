@@ -93,3 +93,28 @@ class LogLevel(StrEnum):
 class LogFormat(StrEnum):
     TEXT = "text"
     JSON = "json"
+
+
+class LogStream(StrEnum):
+    """Which of the process's own streams has the log."""
+
+    STDERR = "stderr"
+    STDOUT = "stdout"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class LogOutput:
+    """Where the log goes: to any of a stream, a file and syslog.
+
+    `daily`: the file's name gets the date. `facility`: syslog's number of it; None: not to syslog.
+    `time`: strftime's form of a line's local time; None: ISO 8601 in UTC. `since_start`: seconds
+    since the start instead.
+    """
+
+    stream: LogStream = LogStream.STDERR
+    file: Path | None = None
+    daily: bool = False
+    facility: int | None = None
+    time: str | None = None
+    since_start: bool = False

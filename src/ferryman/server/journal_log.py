@@ -95,6 +95,9 @@ class JournalLog:
         if self._suppressed:
             self._log.warning("refusals not logged one by one", count=self._suppressed)
         self._suppressed = 0
+        lost = self._stream.take_lost()
+        if lost:
+            self._log.error("lines of the log could not be written", count=lost)
         for silence, (count, last) in self._silences.items():
             self._log.warning(
                 "strangers got no answer",

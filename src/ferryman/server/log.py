@@ -1,4 +1,4 @@
-"""One line per event on stderr, readable or JSON (structlog does the work).
+"""One line an event, readable or JSON (structlog does the work), to every place that was asked for.
 
 Whatever a client put into a name, a record stays one line: anything but plain characters is
 escaped as JSON escapes it.
@@ -11,25 +11,28 @@ import json
 import logging
 import re
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from enum import Enum
-from typing import TextIO, cast
+from typing import TextIO
 
 import structlog
-from structlog.typing import EventDict, FilteringBoundLogger, WrappedLogger
+from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
+
+from ferryman.server.sinks import Sink, StandardStream
 
 _PLAIN = re.compile(r"[A-Za-z0-9_.:,/@+\[\]=-]+")
 
 
 class SteadyStream:
-    """A stream that nobody can break: what cannot be written (a closed pipe, a full disk) is
-    dropped, for no log line is worth a call.
+    """The places that lines go to, as one that nobody can break: what cannot be written (a closed
+    pipe, a full disk) is dropped, for no log line is worth a call.
 
     Each line leaves at once, but for those written inside `hold`, which leave together.
     """
 
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
+    def __init__(self, stream: TextIO | None = None, sinks: Sequence[Sink] = ()) -> None:
+        self._sinks = (*((StandardStream(stream),) if stream else ()), *sinks)
         self._held = False
 
     @contextlib.contextmanager
@@ -42,16 +45,53 @@ class SteadyStream:
             self._held = False
             self.flush()
 
-    def write(self, text: str) -> int:
-        with contextlib.suppress(OSError, ValueError):
-            return self._stream.write(text)
-        return 0
+    def write_line(self, line: str, level: str) -> None:
+        for sink in self._sinks:
+            sink.write_line(line, level)
+        self.flush()
 
     def flush(self) -> None:
         if self._held:
             return
-        with contextlib.suppress(OSError, ValueError):
-            self._stream.flush()
+        for sink in self._sinks:
+            sink.flush()
+
+    def reopen(self) -> None:
+        """Begin new files where the old ones were moved away; loses no line."""
+        for sink in self._sinks:
+            sink.reopen()
+
+    def close(self) -> None:
+        """Write what waits and let go of what was opened for it."""
+        for sink in self._sinks:
+            sink.close()
+
+    def take_lost(self) -> int:
+        """Lines that could not be written, counted since the last call; 0 while none can be."""
+        lost = 0
+        for sink in self._sinks:
+            if not sink.failing:
+                lost, sink.lost = lost + sink.lost, 0
+        return lost
+
+
+class _Lines:
+    """What structlog calls with a finished line, by the name of its level."""
+
+    def __init__(self, stream: SteadyStream) -> None:
+        self._stream = stream
+
+    def debug(self, line: str) -> None:
+        self._stream.write_line(line, "debug")
+
+    def info(self, line: str) -> None:
+        self._stream.write_line(line, "info")
+
+    def warning(self, line: str) -> None:
+        self._stream.write_line(line, "warning")
+
+    def error(self, line: str) -> None:
+        self._stream.write_line(line, "error")
 
 
 class Format(Enum):
@@ -60,18 +100,72 @@ class Format(Enum):
 
 
 def make_log(
-    style: Format, level: int = logging.INFO, stream: SteadyStream | None = None
+    style: Format,
+    level: int = logging.INFO,
+    stream: SteadyStream | None = None,
+    stamp: Processor | None = None,
 ) -> FilteringBoundLogger:
-    """A logger that writes to `stream` (stderr); entries under `level` cost nearly nothing."""
-    stamp = structlog.processors.TimeStamper(fmt="iso", utc=True)
-    last = _text if style is Format.TEXT else _json
+    """A logger that writes to `stream` (stderr); entries under `level` cost nearly nothing.
+
+    `stamp`: writes the time of a line (ISO 8601 in UTC); not used for JSON.
+    """
+    iso = structlog.processors.TimeStamper(fmt="iso", utc=True)
+    json_wanted = style is Format.JSON
     log: FilteringBoundLogger = structlog.wrap_logger(
-        structlog.WriteLogger(cast(TextIO, stream or SteadyStream(sys.stderr))),
-        processors=[stamp, structlog.processors.format_exc_info, last],
+        _Lines(stream or SteadyStream(sys.stderr)),
+        processors=[
+            iso if json_wanted or stamp is None else stamp,
+            structlog.processors.format_exc_info,
+            _json if json_wanted else _text,
+        ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         cache_logger_on_first_use=True,
     )
     return log
+
+
+class SecondsSinceStart:
+    """The time of a line as coturn has it with `new-log-timestamp=no`."""
+
+    def __init__(self) -> None:
+        self._start = time.monotonic()
+
+    def __call__(self, _: WrappedLogger, level: str, event: EventDict) -> EventDict:
+        event["timestamp"] = str(int(time.monotonic() - self._start))
+        return event
+
+
+class LocalTime:
+    """The local time in a form of strftime's; `%f` stands for the milliseconds, as in coturn."""
+
+    def __init__(self, form: str) -> None:
+        self._parts = _between_milliseconds(form)
+        self._second = -1
+        self._texts: list[str] = []
+
+    def __call__(self, _: WrappedLogger, level: str, event: EventDict) -> EventDict:
+        event["timestamp"] = self.text(time.time_ns())
+        return event
+
+    def text(self, now: int) -> str:
+        """The text for a time in nanoseconds since 1970. Made once a second but for `%f`."""
+        second, rest = divmod(now, 1_000_000_000)
+        if second != self._second:
+            local = time.localtime(second)
+            self._texts = [_safe(time.strftime(part, local)) for part in self._parts]
+            self._second = second
+        return f"{rest // 1_000_000:03}".join(self._texts)
+
+
+def _between_milliseconds(form: str) -> list[str]:
+    """What stands around each %f; `%%f` is none. A lone % at the end is one that is shown."""
+    parts = [""]
+    for piece in re.findall("%.|%|[^%]+", form, re.DOTALL):
+        if piece == "%f":
+            parts.append("")
+        else:
+            parts[-1] += "%%" if piece == "%" else piece
+    return parts
 
 
 def _text(_: WrappedLogger, level: str, event: EventDict) -> str:
@@ -83,16 +177,21 @@ def _text(_: WrappedLogger, level: str, event: EventDict) -> str:
 
 def _json(_: WrappedLogger, level: str, event: EventDict) -> str:
     head = {"timestamp": event.pop("timestamp"), "level": level, "event": event.pop("event")}
-    return json.dumps({**head, **event}, default=str)
+    return _escaped({**head, **event})
 
 
 def _quoted(value: object) -> str:
     if type(value) is int:
         return str(value)
     text = str(value)
-    return text if _PLAIN.fullmatch(text) else json.dumps(text)
+    return text if _PLAIN.fullmatch(text) else _escaped(text)
 
 
 def _safe(text: str) -> str:
     """A sentence of ours: spaces may stay, the rest is escaped."""
-    return json.dumps(text)[1:-1]
+    return _escaped(text)[1:-1]
+
+
+def _escaped(value: object) -> str:
+    """As JSON, and DEL as well."""
+    return json.dumps(value, default=str).replace("\x7f", "\\u007f")

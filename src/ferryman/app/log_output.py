@@ -1,0 +1,55 @@
+"""Opens the places that the log goes to, as they are configured."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TextIO
+
+from structlog.typing import Processor
+
+from ferryman.config.values import LogOutput, LogStream
+from ferryman.server.log import LocalTime, SecondsSinceStart, SteadyStream
+from ferryman.server.sinks import SYSLOG_SOCKET, LogFile, Sink, Syslog
+
+
+def open_log_output(
+    output: LogOutput, syslog: Path = SYSLOG_SOCKET
+) -> tuple[SteadyStream, list[str]]:
+    """What is written to, and a line for each place that cannot be; stderr when none is left."""
+    complaints: list[str] = []
+    sinks: list[Sink] = []
+
+    def attempt(what: str, open_sink: Callable[[], Sink]) -> None:
+        try:
+            sinks.append(open_sink())
+        except OSError as error:
+            complaints.append(f"{what} cannot be opened: {error.strerror}")
+
+    file, facility = output.file, output.facility
+    if file is not None:
+        attempt(f"log-file: {file}", lambda: LogFile(file, daily=output.daily))
+    if facility is not None:
+        attempt("syslog", lambda: Syslog(facility, "ferryman", syslog))
+    stream = output.stream
+    if not sinks and stream is LogStream.NONE:
+        stream = LogStream.STDERR
+        complaints = [f"{complaint}; the log goes to stderr" for complaint in complaints]
+    return SteadyStream(_standard(stream), sinks), complaints
+
+
+def _standard(stream: LogStream) -> TextIO | None:
+    """A stream of its own: sys.stderr makes a system call of every line."""
+    if stream is LogStream.NONE:
+        return None
+    standard = sys.stdout if stream is LogStream.STDOUT else sys.stderr
+    return os.fdopen(standard.fileno(), "w", closefd=False)
+
+
+def stamp_of(output: LogOutput) -> Processor | None:
+    """The time of a line; None: ISO 8601 in UTC."""
+    if output.since_start:
+        return SecondsSinceStart()
+    return LocalTime(output.time) if output.time is not None else None

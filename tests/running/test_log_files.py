@@ -1,0 +1,99 @@
+"""The log of a running server: in files that are moved away, on a full disk, nowhere."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+from tests.running.conftest import ACCOUNTS
+from tests.servers import start_server
+from tests.turn_client import TurnClient
+
+
+def test_a_log_file_has_everything_and_stderr_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "turn.log"
+    lines = [*ACCOUNTS, f"log-file={path}", "simple-log", "no-stdout-log"]
+    with (
+        start_server(lines, tmp_path) as server,
+        TurnClient(server.port, "alice", "sesame") as client,
+    ):
+        relayed = client.relayed()
+    assert server.log == ""
+    text = path.read_text()
+    assert f"relayed={relayed}" in text
+    assert text.splitlines()[-1].endswith("stopped")
+
+
+def test_beside_a_log_file_stderr_has_the_same(tmp_path: Path) -> None:
+    path = tmp_path / "turn.log"
+    with start_server([*ACCOUNTS, f"log-file={path}", "simple-log"], tmp_path) as server:
+        pass
+    assert path.read_text() == server.log != ""
+
+
+def test_stdout_can_have_the_log(tmp_path: Path) -> None:
+    with start_server([*ACCOUNTS, "log-file=stdout"], tmp_path) as server:
+        pass
+    assert server.log == ""
+    assert "ready" in server.output_path.read_text()
+
+
+def test_a_log_file_that_cannot_be_opened_is_one_line_and_stderr_steps_in(tmp_path: Path) -> None:
+    path = tmp_path / "no" / "turn.log"
+    lines = [*ACCOUNTS, f"log-file={path}", "simple-log", "no-stdout-log"]
+    with start_server(lines, tmp_path) as server:
+        pass
+    said = [line for line in server.log.splitlines() if "log-file" in line]
+    assert len(said) == 1
+    assert said[0].endswith(
+        f"log-file: {path} cannot be opened: No such file or directory; the log goes to stderr"
+    )
+    assert "ready" in server.log
+
+
+def test_a_full_disk_ends_nothing(tmp_path: Path) -> None:
+    lines = [*ACCOUNTS, "log-file=/dev/full", "simple-log", "no-stdout-log"]
+    with (
+        start_server(lines, tmp_path) as server,
+        TurnClient(server.port, "alice", "sesame") as client,
+    ):
+        client.relayed()
+    assert server.log == ""
+
+
+def test_files_that_are_moved_away_under_load_miss_no_record(tmp_path: Path) -> None:
+    logs = tmp_path / "logs"
+    logs.mkdir()
+    path = logs / "turn.log"
+    lines = [*ACCOUNTS, f"log-file={path}", "simple-log", "no-stdout-log", "log-format=json"]
+    lines.append("unauthorized-ratelimit=no")  # all calls are ours
+    with start_server(lines, tmp_path) as server:
+        done = threading.Event()
+        mover = threading.Thread(target=_move_away, args=(path, done))
+        mover.start()
+        try:
+            calls = _call_until_moved(server.port, logs)
+        finally:
+            done.set()
+            mover.join()
+    text = "".join(file.read_text() for file in logs.iterdir())
+    assert text.count('"allocation opened"') == text.count('"allocation closed"') == calls
+
+
+def _call_until_moved(port: int, logs: Path) -> int:
+    """Open and close one allocation after another while three files come; returns how many."""
+    calls = 0
+    while len(list(logs.iterdir())) < 3:
+        with TurnClient(port, "alice", "sesame") as client:
+            client.relayed()
+            client.refresh(0)
+        calls += 1
+    return calls
+
+
+def _move_away(path: Path, done: threading.Event) -> None:
+    number = 0
+    while not done.wait(0.05):
+        if path.exists():
+            number += 1
+            path.rename(path.with_suffix(f".{number}"))
