@@ -315,6 +315,11 @@ impl Table {
         self.toward(slot, channel.peer, only, false, payload, now)
     }
 
+    /// Whether a client's 5-tuple leads to an allocation.
+    pub fn leads_somewhere(&self, client: &FiveTuple) -> bool {
+        self.by_client.contains_key(client)
+    }
+
     fn live(&self, client: &FiveTuple, now: u64) -> Result<(Slot, &Allocation), Reason> {
         let slot = *self.by_client.get(client).ok_or(Reason::NoAllocation)?;
         match self.slots.get(slot) {

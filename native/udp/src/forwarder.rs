@@ -18,9 +18,10 @@ use crate::datapath::Shared;
 use crate::dtls::Dtls;
 use crate::error_queue::Trouble;
 use crate::listener::Listener;
-use crate::queue::Event;
+use crate::queue::{Asker, Event};
 use crate::relay::{Client, Relay, RelayPlace};
 use crate::slots::{Arrival, Piece, Slots};
+use crate::sources::Source;
 
 /// What became of a client's packet, as far as a stream must know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -310,16 +311,28 @@ impl Forwarder {
     }
 
     fn ask(&mut self, five_tuple: &FiveTuple, request: &[u8]) -> Taken {
-        let is_stream = five_tuple.transport.is_stream();
-        let asked = self.shared.queue.offer(is_stream, || Event::Request {
-            five_tuple: *five_tuple,
-            message: request.to_vec(),
-        });
+        let asked = self
+            .shared
+            .queue
+            .offer(self.asker(five_tuple), || Event::Request {
+                five_tuple: *five_tuple,
+                message: request.to_vec(),
+            });
         if !asked {
             return Taken::NoRoom;
         }
         self.shared.counters.add(Counter::Asked, 1);
         Taken::Asked
+    }
+
+    fn asker(&self, five_tuple: &FiveTuple) -> Asker {
+        let source = Source::of(five_tuple.client.ip());
+        match five_tuple.transport {
+            Transport::Tcp | Transport::Tls => Asker::Stream,
+            _ if self.table.leads_somewhere(five_tuple) => Asker::Client(source),
+            Transport::Dtls => Asker::Association(source),
+            Transport::Udp => Asker::Stranger(source),
+        }
     }
 }
 

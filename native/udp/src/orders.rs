@@ -219,10 +219,7 @@ impl Worker {
     pub(crate) fn tell(&mut self, what: &'static str, detail: &str) {
         if self.notices.is_due(what, self.forwarder.now) {
             let text = format!("{what}: {detail}");
-            self.forwarder
-                .shared
-                .queue
-                .offer(false, || Event::Notice { text });
+            self.forwarder.shared.queue.push(Event::Notice { text });
         }
     }
 }

@@ -1,15 +1,22 @@
 //! What the worker has to tell: requests for the engine, ends of allocations and connections.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use ferryman_flow::{Family, FiveTuple, Usage};
 
 use crate::bell::Bell;
+use crate::sources::Source;
 
 /// The part of the queue that requests from streams may fill: one of so many.
 const STREAM_SHARE: usize = 8;
+/// The part that DTLS clients without an allocation may fill.
+const ASSOCIATION_SHARE: usize = 4;
+/// The part that the datagrams of one source may fill.
+const SOURCE_SHARE: usize = 16;
+/// The part of what is taken at a time that strangers have for certain.
+const STRANGERS_TURN: usize = 4;
 
 /// News from the worker.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,19 +86,72 @@ pub enum Event {
     },
 }
 
+/// Who asks, as far as it matters for the room that there is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Asker {
+    /// A connection: it can wait.
+    Stream,
+    /// A client over datagrams whose 5-tuple leads to an allocation.
+    Client(Source),
+    /// A DTLS client without an allocation; it shares its queue with the news of its end.
+    Association(Source),
+    /// Anyone else: over UDP a source costs nothing to make up.
+    Stranger(Source),
+}
+
 #[derive(Default)]
 struct Waiting {
     events: VecDeque<Event>,
+    /// Requests of strangers over UDP: however many there are, they are in nobody's way.
+    strangers: VecDeque<Event>,
+    /// Of the requests over datagrams, how many each source has.
+    of_source: HashMap<Source, usize>,
     /// The worker holds something back until there is room.
     room_wanted: bool,
 }
 
+impl Waiting {
+    fn is_empty(&self) -> bool {
+        self.events.is_empty() && self.strangers.is_empty()
+    }
+
+    /// Takes up to `limit` events. Clients come first; a part is for strangers all the same.
+    fn take(&mut self, limit: usize) -> Vec<Event> {
+        let unused = limit.saturating_sub(self.events.len());
+        let of_strangers = unused.max(limit / STRANGERS_TURN).min(self.strangers.len());
+        let of_clients = (limit - of_strangers).min(self.events.len());
+        let mut taken: Vec<_> = self.events.drain(..of_clients).collect();
+        taken.extend(self.strangers.drain(..of_strangers));
+        for event in &taken {
+            self.discount(event);
+        }
+        taken
+    }
+
+    fn discount(&mut self, event: &Event) {
+        let Event::Request { five_tuple, .. } = event else {
+            return;
+        };
+        if five_tuple.transport.is_stream() {
+            return;
+        }
+        let source = Source::of(five_tuple.client.ip());
+        if let Some(count) = self.of_source.get_mut(&source) {
+            *count -= 1;
+            if *count == 0 {
+                self.of_source.remove(&source);
+            }
+        }
+    }
+}
+
 /// Events on their way out; requests are limited in number, the ends of what was let in are not.
+///
+/// A flood of requests fills its own part and no more: strangers over UDP have a line of their own,
+/// and no source has more than a sixteenth of either.
 pub(crate) struct Queue {
     waiting: Mutex<Waiting>,
     limit: usize,
-    /// Streams can wait, datagrams cannot: requests from streams leave most of the room to others.
-    stream_limit: usize,
     pub(crate) bell: Bell,
 }
 
@@ -100,33 +160,56 @@ impl Queue {
         Ok(Self {
             waiting: Mutex::default(),
             limit,
-            stream_limit: limit.div_ceil(STREAM_SHARE),
             bell: Bell::new()?,
         })
     }
 
     /// Appends an event that must not be lost.
     pub(crate) fn push(&self, event: Event) {
-        self.append(self.lock(), event);
+        let mut waiting = self.lock();
+        self.ring_for(&waiting);
+        waiting.events.push_back(event);
     }
 
-    /// Appends an event if there is room; otherwise returns false, and if `wait` (a stream), the
-    /// next `drain` that makes room for streams tells so.
-    pub(crate) fn offer(&self, wait: bool, event: impl FnOnce() -> Event) -> bool {
+    /// Appends a request if there is room; otherwise returns false, and for a stream, the next
+    /// `drain` that makes room for streams tells so.
+    pub(crate) fn offer(&self, asker: Asker, event: impl FnOnce() -> Event) -> bool {
         let mut waiting = self.lock();
-        let limit = if wait { self.stream_limit } else { self.limit };
-        if waiting.events.len() >= limit {
-            waiting.room_wanted |= wait;
+        let (source, limit) = match asker {
+            Asker::Stream => (None, self.stream_limit()),
+            Asker::Association(source) => (Some(source), self.limit.div_ceil(ASSOCIATION_SHARE)),
+            Asker::Client(source) | Asker::Stranger(source) => (Some(source), self.limit),
+        };
+        let is_stranger = matches!(asker, Asker::Stranger(_));
+        let line = if is_stranger {
+            &waiting.strangers
+        } else {
+            &waiting.events
+        };
+        if line.len() >= limit {
+            waiting.room_wanted |= asker == Asker::Stream;
             return false;
         }
-        self.append(waiting, event());
+        if let Some(source) = source {
+            let count = waiting.of_source.entry(source).or_default();
+            if *count >= self.limit.div_ceil(SOURCE_SHARE) {
+                return false;
+            }
+            *count += 1;
+        }
+        self.ring_for(&waiting);
+        if is_stranger {
+            waiting.strangers.push_back(event());
+        } else {
+            waiting.events.push_back(event());
+        }
         true
     }
 
     /// Whether there is room for a stream; if not, the next `drain` that makes some tells.
     pub(crate) fn has_room_or_will_tell(&self) -> bool {
         let mut waiting = self.lock();
-        let has_room = waiting.events.len() < self.stream_limit;
+        let has_room = waiting.events.len() < self.stream_limit();
         waiting.room_wanted |= !has_room;
         has_room
     }
@@ -135,25 +218,113 @@ impl Queue {
     /// The bell stays readable as long as events are left.
     pub(crate) fn drain(&self, limit: usize) -> (Vec<Event>, bool) {
         let mut waiting = self.lock();
-        let count = waiting.events.len().min(limit);
-        let events: Vec<_> = waiting.events.drain(..count).collect();
-        if waiting.events.is_empty() {
+        let events = waiting.take(limit);
+        if waiting.is_empty() {
             self.bell.clear();
         }
-        let has_room = waiting.events.len() < self.stream_limit;
+        let has_room = waiting.events.len() < self.stream_limit();
         let wanted = has_room && std::mem::take(&mut waiting.room_wanted);
         (events, wanted)
     }
 
-    fn append(&self, mut waiting: MutexGuard<'_, Waiting>, event: Event) {
-        // Rung under the lock: `drain` clears under it, so no ring is lost between the two.
-        if waiting.events.is_empty() {
+    /// Streams can wait, datagrams cannot: requests from streams leave most of the room to others.
+    fn stream_limit(&self) -> usize {
+        self.limit.div_ceil(STREAM_SHARE)
+    }
+
+    /// Rung under the lock: `drain` clears under it, so no ring is lost between the two.
+    fn ring_for(&self, waiting: &Waiting) {
+        if waiting.is_empty() {
             self.bell.ring();
         }
-        waiting.events.push_back(event);
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ferryman_flow::Transport;
+
+    use super::*;
+
+    fn request(transport: Transport, host: u8, port: u16) -> Event {
+        let client = SocketAddr::from(([192, 0, 2, host], port));
+        let server = SocketAddr::from(([198, 51, 100, 1], 3478));
+        Event::Request {
+            five_tuple: FiveTuple {
+                transport,
+                client,
+                server,
+                socket: 1,
+            },
+            message: Vec::new(),
+        }
+    }
+
+    fn source(host: u8) -> Source {
+        Source::of([192, 0, 2, host].into())
+    }
+
+    fn offer(queue: &Queue, asker: fn(Source) -> Asker, host: u8) -> bool {
+        queue.offer(asker(source(host)), || request(Transport::Udp, host, 1))
+    }
+
+    fn queue(limit: usize) -> Queue {
+        Queue::new(limit).expect("an eventfd")
+    }
+
+    #[test]
+    fn one_source_fills_a_sixteenth_and_has_it_again_when_it_is_drained() {
+        let queue = queue(64);
+        for _ in 0..2 {
+            let taken = (0..100).filter(|_| offer(&queue, Asker::Stranger, 1));
+            assert_eq!(taken.count(), 4);
+            assert!(!offer(&queue, Asker::Client, 1));
+            assert!(offer(&queue, Asker::Stranger, 2));
+            assert_eq!(queue.drain(64).0.len(), 5);
+        }
+        assert!(queue.lock().of_source.is_empty());
+    }
+
+    #[test]
+    fn strangers_from_everywhere_leave_clients_and_streams_their_room() {
+        let queue = queue(16);
+        let taken = (0..=255).filter(|host| offer(&queue, Asker::Stranger, *host));
+        assert_eq!(taken.count(), 16);
+        assert!(queue.has_room_or_will_tell());
+        assert!(queue.offer(Asker::Stream, || request(Transport::Tcp, 1, 1)));
+        assert!(offer(&queue, Asker::Client, 17));
+    }
+
+    #[test]
+    fn clients_come_first_and_strangers_have_a_quarter() {
+        let queue = queue(64);
+        for host in 0..32 {
+            assert!(offer(&queue, Asker::Stranger, host));
+            assert!(offer(&queue, Asker::Client, 100 + host));
+        }
+        let hosts = |events: Vec<Event>| {
+            let clients = events.iter().map(|event| match event {
+                Event::Request { five_tuple, .. } => five_tuple.client.ip(),
+                other => panic!("{other:?}"),
+            });
+            clients.collect::<Vec<_>>()
+        };
+        let eight: Vec<std::net::IpAddr> = [100, 101, 102, 103, 104, 105, 0, 1]
+            .map(|host| [192, 0, 2, host].into())
+            .to_vec();
+        assert_eq!(hosts(queue.drain(8).0), eight);
+        assert_eq!(queue.drain(100).0.len(), 56);
+    }
+
+    #[test]
+    fn dtls_clients_without_an_allocation_leave_most_of_the_room() {
+        let queue = queue(32);
+        let taken = (0..=255).filter(|host| offer(&queue, Asker::Association, *host));
+        assert_eq!(taken.count(), 8);
+        assert!(offer(&queue, Asker::Client, 17));
     }
 }

@@ -22,6 +22,8 @@ use crate::worker::Worker;
 const ACCEPTS: usize = 64;
 /// How many handshakes of TLS go on in one turn: their arithmetic holds up everyone's packets.
 pub(crate) const HANDSHAKES: usize = 4;
+/// How many requests of one connection go to the engine before those that wait have their turn.
+const REQUESTS_IN_TURN: usize = 4;
 /// How long an acceptor rests when the process has no descriptor left.
 const REST: u64 = SECOND / 10;
 
@@ -209,12 +211,12 @@ impl Worker {
         }
     }
 
-    /// Goes on with the connections that waited for room in the queue.
+    /// Goes on with the connections that waited for room in the queue, in turn, until there is none
+    /// or nobody waits.
     pub(crate) fn resume_paused(&mut self) {
-        for _ in 0..self.forwarder.connections.paused() {
-            if !self.forwarder.shared.queue.has_room_or_will_tell() {
-                return;
-            }
+        while self.forwarder.connections.paused() > 0
+            && self.forwarder.shared.queue.has_room_or_will_tell()
+        {
             if let Some(number) = self.forwarder.connections.next_paused() {
                 self.resume(number);
             }
@@ -241,8 +243,12 @@ impl Worker {
             return;
         };
         let (five_tuple, limit) = (connection.five_tuple, connection.message_limit());
-        let mut asked = false;
+        let mut asked = 0;
         loop {
+            if asked >= REQUESTS_IN_TURN && self.forwarder.connections.paused() > 0 {
+                self.forwarder.connections.pause(number);
+                break;
+            }
             match stream::next(self.slots.octets(piece), limit) {
                 stream::Frame::Complete {
                     message, consumed, ..
@@ -258,7 +264,7 @@ impl Worker {
                     {
                         Taken::Done => {}
                         Taken::Asked => {
-                            asked = true;
+                            asked += 1;
                             let message = self.slots.octets(message);
                             if let Some(transaction_id) = stream::connection_bind_untrusted(message)
                             {
@@ -276,12 +282,12 @@ impl Worker {
                 }
                 stream::Frame::NeedMore => break,
                 stream::Frame::Bad => {
-                    self.note_asked(number, asked);
+                    self.note_asked(number, asked > 0);
                     return self.close(number);
                 }
             }
         }
-        self.note_asked(number, asked);
+        self.note_asked(number, asked > 0);
         if let Some(connection) = self.forwarder.connections.get_mut(number) {
             connection.keep(self.slots.octets(piece));
         }

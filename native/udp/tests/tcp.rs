@@ -380,6 +380,41 @@ fn a_full_queue_makes_tcp_clients_wait_and_loses_nothing() {
 }
 
 #[test]
+fn connections_that_ask_much_leave_others_their_turn() {
+    const BUSY: usize = 10;
+    let rig = Rig::of(Settings {
+        queue_limit: 512,
+        ..Settings::default()
+    });
+    let much: Vec<u8> = (0..200).flat_map(|_| request(ALLOCATE)).collect();
+    let mut busy: Vec<_> = (0..BUSY).map(|_| rig.connect()).collect();
+    for stream in &mut busy {
+        stream.write_all(&much).unwrap();
+    }
+    until(|| rig.counter("asked") == 64);
+    rig.is_alive();
+    let mut polite = rig.connect();
+    polite.write_all(&request(ALLOCATE + 1)).unwrap();
+    until(|| rig.counter("connections") == BUSY as u64 + 1);
+    rig.is_alive();
+    let mut before = 0;
+    loop {
+        let events = rig.datapath.drain(64);
+        let asked = events.iter().filter_map(|event| match event {
+            Event::Request { message, .. } => Some(message[1]),
+            _ => None,
+        });
+        let asked: Vec<u8> = asked.collect();
+        match asked.iter().position(|method| *method == 4) {
+            Some(place) => break before += place,
+            None => before += asked.len(),
+        }
+        rig.is_alive();
+    }
+    assert!(before <= 64 + 4 * BUSY + 64, "{before} came first");
+}
+
+#[test]
 fn a_client_that_goes_while_it_waits_for_the_queue_is_forgotten() {
     let rig = Rig::of(Settings {
         queue_limit: 1,

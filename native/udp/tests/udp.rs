@@ -363,9 +363,13 @@ fn a_full_queue_drops_requests_and_nothing_else() {
         queue_limit: 3,
         ..Settings::default()
     });
+    // One source has no more than one of the three.
     let client = udp_socket(LOCALHOST);
-    for _ in 0..10 {
-        client.send_to(&request(ALLOCATE), rig.udp).unwrap();
+    for host in 1..=5 {
+        let stranger = udp_socket(&format!("127.0.0.{host}"));
+        for _ in 0..2 {
+            stranger.send_to(&request(ALLOCATE), rig.udp).unwrap();
+        }
     }
     rig.is_alive();
     assert_eq!(rig.counter("dropped_queue_full"), 7);

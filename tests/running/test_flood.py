@@ -1,0 +1,103 @@
+"""Floods of strangers' requests over real sockets: the server stays as small as it was, and those
+who have an allocation go on being answered, during the flood and after it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from ferryman.wire.message import encode
+from ferryman.wire.registry import Attribute, MessageClass, Method
+from tests.running.conftest import ACCOUNTS
+from tests.running.test_hostile import resident_kib
+from tests.servers import RunningServer, start_server
+from tests.turn_client import UDP_TRANSPORT, Peer, TurnClient
+
+FLOODER = "127.0.0.9"
+MOST_ATTRIBUTES = [(0x7F00 + number % 200, b"") for number in range(1_000)]
+SIGNED = [(Attribute.USERNAME, b"n" * 508), (Attribute.REALM, b"r"), (Attribute.NONCE, b"n" * 32)]
+
+
+def requests(
+    method: int, attributes: Sequence[tuple[int, bytes]], key: bytes | None
+) -> list[bytes]:
+    ids = [os.urandom(12) for _ in range(100)]
+    return [encode(MessageClass.REQUEST, method, one, attributes, key=key) for one in ids]
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[RunningServer]:
+    with start_server([*ACCOUNTS, "allow-loopback-peers"], tmp_path) as running:
+        yield running
+
+
+@contextlib.contextmanager
+def flood(port: int, packets: list[bytes]) -> Iterator[list[int]]:
+    """Sends from one address, as fast as it can, until the block ends; yields what it counts in."""
+    over = threading.Event()
+    sent = [0]
+
+    def send() -> None:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
+            stranger.bind((FLOODER, 0))
+            stranger.connect(("127.0.0.1", port))
+            stranger.setblocking(False)
+            while not over.is_set():
+                for packet in packets:
+                    with contextlib.suppress(OSError):
+                        stranger.send(packet)
+                        sent[0] += 1
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    try:
+        yield sent
+    finally:
+        over.set()
+        sender.join()
+
+
+def refreshes(client: TurnClient) -> bool:
+    """Whether a Refresh is answered, sent as often as a client sends it in two seconds."""
+    request = client.signed(Method.REFRESH)
+    client.socket.settimeout(0.5)
+    for _ in range(4):
+        with contextlib.suppress(TimeoutError):
+            return client.ask(request).code == 0
+    return False
+
+
+@pytest.mark.parametrize(
+    ("method", "attributes", "key"),
+    [
+        (Method.BINDING, (), None),
+        (Method.ALLOCATE, (UDP_TRANSPORT,), None),
+        (Method.ALLOCATE, MOST_ATTRIBUTES, None),
+        (Method.ALLOCATE, SIGNED, b"a made-up key"),
+    ],
+    ids=["Bindings", "Allocates", "as many attributes as there is room for", "made-up signatures"],
+)
+def test_a_flood_costs_no_memory_and_nobody_elses_answers(
+    server: RunningServer,
+    method: int,
+    attributes: Sequence[tuple[int, bytes]],
+    key: bytes | None,
+) -> None:
+    with TurnClient(server.port, "alice", "sesame") as alice, Peer() as peer:
+        relayed = alice.relayed()
+        alice.bind(0x4000, peer.address)
+        before = resident_kib(server)
+        with flood(server.port, requests(method, attributes, key)) as sent:
+            while sent[0] < 2_000:
+                pass
+            assert all(refreshes(alice) for _ in range(20))
+        assert resident_kib(server) - before < 8_192
+        alice.send_on(0x4000, b"still here")
+        assert peer.receive() == (b"still here", relayed)
+        assert refreshes(alice)
