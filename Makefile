@@ -11,10 +11,10 @@ PYTEST_FLAGS ?=
 FUZZ_SECONDS ?= 300
 
 .DEFAULT_GOAL := help
-.PHONY: help build serve test lint bench fuzz clean tools
+.PHONY: help build serve test lint bench fuzz deb test-deb clean tools
 
 help:  ## what there is to make
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */  make \1\t/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */  make \1\t/' | expand -t 16
 
 tools:
 	@PYTHON=$(PYTHON) CARGO=$(CARGO) scripts/check-tools
@@ -72,6 +72,12 @@ bench: build  ## Ferryman and coturn side by side on one core (COTURN=/path/to/t
 fuzz: build $(VENV)/test.stamp $(VENV)/cargo/bin/cargo-fuzz  ## every fuzz target and the property tests, for long (FUZZ_SECONDS each)
 	fuzz/run $(FUZZ_SECONDS)
 	HYPOTHESIS_PROFILE=deep $(BIN)/python -m pytest -m "not interop" $(PYTEST_FLAGS)
+
+deb:  ## a Debian package for this machine's Debian, in build/deb
+	CARGO=$(CARGO) packaging/debian/build build/deb
+
+test-deb: deb  ## the package in a clean Debian, installed, started and called (root, debootstrap)
+	packaging/debian/try build/deb/ferryman_*.deb
 
 clean:  ## remove everything that was built
 	rm -rf $(VENV) target fuzz/target fuzz/corpus fuzz/seeds build .pytest_cache .mypy_cache .ruff_cache .hypothesis
