@@ -39,8 +39,10 @@ def _ferryman() -> Iterator[str]:
     yield _head("ferryman", 8)
     yield ".SH NAME\nferryman \\- TURN and STUN server"
     yield ".SH SYNOPSIS"
-    yield ".B ferryman serve\n[\\fB\\-c\\fR \\fIFILE\\fR] " \
-    "[\\fB\\-\\-\\fIKEY\\fR[=\\fIVALUE\\fR]]...\n.br"
+    yield (
+        ".B ferryman serve\n[\\fB\\-c\\fR \\fIFILE\\fR] "
+        "[\\fB\\-\\-\\fIKEY\\fR[=\\fIVALUE\\fR]]...\n.br"
+    )
     yield ".B ferryman check\\-config\n.I FILE"
     yield ".SH DESCRIPTION"
     yield _roff("Ferryman relays packets for programs that cannot reach each other (RFC 8656).")

@@ -41,7 +41,9 @@ def run_hook(
         **({"RENEWED_LINEAGE": str(live)} if live else {}),
         **more,
     }
-    return subprocess.run([HOOK], env=settings, check=False, capture_output=True, text=True, timeout=30)
+    return subprocess.run(
+        [HOOK], env=settings, check=False, capture_output=True, text=True, timeout=30
+    )
 
 
 def serial_shown_by(port: int) -> int:

@@ -30,7 +30,9 @@ def adapted(folder: Path) -> Path:
 def rotate(folder: Path, *arguments: str, pid: int) -> subprocess.CompletedProcess[str]:
     command = [program("logrotate"), "--state", str(folder / "state"), *arguments]
     environment = with_systemctl(folder, pid)
-    return subprocess.run(command, env=environment, check=False, capture_output=True, text=True, timeout=30)
+    return subprocess.run(
+        command, env=environment, check=False, capture_output=True, text=True, timeout=30
+    )
 
 
 def test_logrotate_finds_nothing_wrong_with_it(tmp_path: Path) -> None:
