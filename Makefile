@@ -11,7 +11,7 @@ PYTEST_FLAGS ?=
 FUZZ_SECONDS ?= 300
 
 .DEFAULT_GOAL := help
-.PHONY: help build serve test lint bench fuzz deb test-deb clean tools
+.PHONY: help build serve test lint bench fuzz deb package-test clean tools
 
 help:  ## what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */  make \1\t/' | expand -t 16
@@ -76,7 +76,7 @@ fuzz: build $(VENV)/test.stamp $(VENV)/cargo/bin/cargo-fuzz  ## every fuzz targe
 deb:  ## a Debian package for this machine's Debian, in build/deb
 	CARGO=$(CARGO) packaging/debian/build build/deb
 
-test-deb: deb  ## the package in a clean Debian, installed, started and called (root, debootstrap)
+package-test: deb  ## the package in a clean Debian, installed, started and called (root, debootstrap)
 	packaging/debian/try build/deb/ferryman_*.deb
 
 clean:  ## remove everything that was built

@@ -57,7 +57,8 @@ def _ferryman() -> Iterator[str]:
             yield from (line for option in rows for line in _key(option))
     yield from _pairs("SIGNALS", SIGNALS)
     yield from _pairs("FILES", FILES)
-    yield ".SH EXIT STATUS\n0 when a signal ended it, 1 when it could not start, 2 for a wrong flag."
+    yield ".SH EXIT STATUS"
+    yield "0 when a signal ended it, 1 when it could not start, 2 for a wrong flag."
     yield ".SH SEE ALSO\n.BR turnserver (1),\n.BR systemctl (1)"
 
 

@@ -38,7 +38,7 @@ def main(arguments: list[str]) -> int:
     library, root = Path(arguments[0]), Path(arguments[1])
     sys.path.insert(0, str(library))
     _write_programs(library, root / "usr/bin")
-    _write_manuals(root / "usr/share/man")
+    _write_manuals(root / "usr/share/man", {path.name for path in (root / "usr/bin").iterdir()})
     document = root / "usr/share/doc/ferryman"
     _write_copyright(library, document, _crates(arguments[2]))
     return 0
@@ -56,12 +56,13 @@ def _info(library: Path, name: str) -> Path:
     return next(library.glob(f"{name}-*.dist-info"))
 
 
-def _write_manuals(folder: Path) -> None:
+def _write_manuals(folder: Path, programs: set[str]) -> None:
     # Ours is in LIBRARY, which is on the path since `main`.
     import manual
 
     (folder / "man8/ferryman.8").write_text(manual.ferryman())
-    (folder / "man1/turnserver.1").write_text(manual.turnserver())
+    if "turnserver" in programs:
+        (folder / "man1/turnserver.1").write_text(manual.turnserver())
 
 
 def _write_copyright(library: Path, document: Path, crates: list[dict[str, Any]]) -> None:

@@ -17,8 +17,8 @@ LINES = ("user=alice:wonderland", "realm=example.org", "allow-loopback-peers", "
 HEAD = "2026-01-02T03:04:05.678901Z warning refused"
 JSON = (
     '{"timestamp": "2026-01-02T03:04:05.678901Z", "level": "warning", "event": "refused", '
-    '"client": "198.51.100.7:50112", "transport": "udp", "user": "a\\" \\"client\\": \\"9.9.9.9:9", '
-    '"method": "allocate", "code": 401, "reason": "r"}'
+    '"client": "198.51.100.7:50112", "transport": "udp", '
+    '"user": "a\\" \\"client\\": \\"9.9.9.9:9", "method": "allocate", "code": 401, "reason": "r"}'
 )
 TAIL = 'reason="the integrity does not match" clause="RFC 8489 section 9.2.4"'
 
@@ -61,7 +61,7 @@ def test_wrong_passwords_are_found_and_good_calls_are_not(style: str, tmp_path: 
     [
         (f"{HEAD} client=198.51.100.7:50112 transport=udp user=bob method=allocate code=401 {TAIL}",
          "198.51.100.7"),
-        (f"{HEAD} client=[2001:db8::7]:50112 transport=tls user=bob method=allocate code=401 {TAIL}",
+        (f"{HEAD} client=[2001:db8::7]:512 transport=tls user=bob method=allocate code=401 {TAIL}",
          "2001:db8::7"),
         (f"2026-01-02T03:04:05+00:00 turn ferryman[77]: {HEAD} client=198.51.100.7:50112 "
          f"transport=udp user=bob method=allocate code=401 {TAIL}", "198.51.100.7"),
