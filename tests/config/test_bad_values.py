@@ -43,7 +43,7 @@ ADDRESS = "expected an IP address or a host name"
         ("stale-nonce=600s", whole("600s", high=2**32 - 1)),
         ("channel-lifetime=0", whole("0", 1, 2**32 - 1)),
         ("peer-policy=open", "expected public or coturn, got 'open'"),
-        ("log-format=xml", "expected text or json, got 'xml'"),
+        ("log-format=xml", "expected text or json or coturn, got 'xml'"),
         ("log-min-level=trace", "expected debug or info or warning or error, got 'trace'"),
         ("allocation-default-address-family=IPv4", "expected ipv4 or ipv6 or keep, got 'IPv4'"),
         ("rest-api-separator=::", "expected one character, got '::'"),

@@ -80,12 +80,12 @@ def unmarked() -> list[str]:
 
 
 def homes(refusal: str) -> list[str]:
-    """The files of the server that speak a refusal's name."""
+    """The files of the server that speak a refusal's name; a log only writes it down."""
     spoken = re.compile(rf"\bRefusal\.{refusal}\b")
     return sorted(
         str(file.relative_to(ROOT))
         for file in ENGINE.rglob("*.py")
-        if spoken.search(file.read_text(encoding="utf-8"))
+        if not file.name.endswith("_log.py") and spoken.search(file.read_text(encoding="utf-8"))
     )
 
 

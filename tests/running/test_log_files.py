@@ -97,3 +97,22 @@ def _move_away(path: Path, done: threading.Event) -> None:
         if path.exists():
             number += 1
             path.rename(path.with_suffix(f".{number}"))
+
+
+def test_coturns_lines_tell_who_failed_to_log_in_and_what_a_call_used(tmp_path: Path) -> None:
+    with start_server([*ACCOUNTS, "log-format=coturn"], tmp_path) as server:
+        with TurnClient(server.port, "alice", "open sesame") as stranger:
+            assert stranger.allocate().code == 401
+            port = stranger.local.port
+        with TurnClient(server.port, "alice", "sesame") as client:
+            client.relayed()
+            client.refresh(0)
+    said = [line.partition(" INFO ")[2] for line in server.log.splitlines()]
+    nobody, session = "session 000000000000000000: ", "session 000000000000000001: "
+    assert (
+        f"{nobody}realm <ferry.example> user <alice>: incoming packet message processed, "
+        f"error 401: Unauthorized, remote 127.0.0.1:{port}"
+    ) in said
+    usage = "realm=<ferry.example>, username=<alice>, rp=0, rb=0, sp=0, sb=0"
+    assert f"{session}usage: {usage}" in said
+    assert f"{session}peer usage: {usage}" in said

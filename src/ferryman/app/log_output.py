@@ -8,9 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TextIO
 
-from structlog.typing import Processor
+from structlog.typing import FilteringBoundLogger, Processor
 
-from ferryman.config.values import LogOutput, LogStream
+from ferryman.config import Configuration
+from ferryman.config.values import LogFormat, LogOutput, LogStream
+from ferryman.server.coturn_log import CoturnJournalLog, Lifetimes
+from ferryman.server.journal_log import JournalLog
 from ferryman.server.log import LocalTime, SecondsSinceStart, SteadyStream
 from ferryman.server.sinks import SYSLOG_SOCKET, LogFile, Sink, Syslog
 
@@ -53,3 +56,13 @@ def stamp_of(output: LogOutput) -> Processor | None:
     if output.since_start:
         return SecondsSinceStart()
     return LocalTime(output.time) if output.time is not None else None
+
+
+def journal_log(
+    configuration: Configuration, log: FilteringBoundLogger, stream: SteadyStream
+) -> JournalLog:
+    """The journal's writer, in the words that were asked for."""
+    if configuration.log_format is not LogFormat.COTURN:
+        return JournalLog(log, stream)
+    lifetimes = Lifetimes(configuration.permission_lifetime, configuration.channel_lifetime)
+    return CoturnJournalLog(log, stream, configuration.realm, lifetimes)

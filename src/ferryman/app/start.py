@@ -14,7 +14,7 @@ from ferryman import __version__
 from ferryman.app.certificate import renew_certificate, secure
 from ferryman.app.greeting import greet
 from ferryman.app.keys import keys_of, secrets_of, token_chores, token_database
-from ferryman.app.log_output import open_log_output, stamp_of
+from ferryman.app.log_output import journal_log, open_log_output, stamp_of
 from ferryman.app.own_addresses import own_address_watch
 from ferryman.app.process import raise_open_files_limit, settle_memory
 from ferryman.app.relay_sockets import bind_relay, release_relay
@@ -85,7 +85,8 @@ def serve(
         secrets = secrets_of(configuration)
         settings = to_server_settings(configuration)
         externals = ExternalAddresses(settings, resolve, log, external_seconds)
-        asyncio.run(_run(configuration, secrets, flags, externals, log, JournalLog(log, stream)))
+        journal = journal_log(configuration, log, stream)
+        asyncio.run(_run(configuration, secrets, flags, externals, log, journal))
     except _CANNOT_START as error:
         log.error(str(error))
         return 1

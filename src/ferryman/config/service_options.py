@@ -129,7 +129,13 @@ LOG_OPTIONS = (
         _L,
         "lowest level that is logged; default: info, debug with verbose",
     ),
-    Option("log-format", choice("text", "json"), _L, "readable lines or JSON", "text"),
+    Option(
+        "log-format",
+        choice("text", "json", "coturn"),
+        _L,
+        "readable lines, JSON, or the lines that fail2ban and billing know from coturn",
+        "text",
+    ),
     Option(
         "log-file",
         FILE,
@@ -146,7 +152,8 @@ LOG_OPTIONS = (
         "new-log-timestamp-format",
         TEXT,
         _L,
-        "strftime's form of the local time, %f for milliseconds; default: ISO 8601 in UTC",
+        "strftime's form of the local time, %f for milliseconds; default: ISO 8601 in UTC, "
+        "with log-format=coturn %FT%T.%f%z",
     ),
     not_built("log-binding", SWITCH, _L, "log Binding requests", "they are not logged"),
 )

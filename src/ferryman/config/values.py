@@ -93,6 +93,7 @@ class LogLevel(StrEnum):
 class LogFormat(StrEnum):
     TEXT = "text"
     JSON = "json"
+    COTURN = "coturn"
 
 
 class LogStream(StrEnum):
@@ -108,7 +109,7 @@ class LogOutput:
     """Where the log goes: to any of a stream, a file and syslog.
 
     `daily`: the file's name gets the date. `facility`: syslog's number of it; None: not to syslog.
-    `time`: strftime's form of a line's local time; None: ISO 8601 in UTC. `since_start`: seconds
+    `time`: strftime's form of a line's local time; None: the format's own. `since_start`: seconds
     since the start instead.
     """
 

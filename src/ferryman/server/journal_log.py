@@ -130,7 +130,10 @@ class JournalLog:
         self._in_second += 1
         if self._in_second > REFUSALS_PER_SECOND:
             self._suppressed += 1
-            return
+        else:
+            self._refusal(entry)
+
+    def _refusal(self, entry: RefusedRequest) -> None:
         rule = entry.refusal.value
         if entry.refusal is Refusal.TRY_ALTERNATE:
             where = {"user": entry.username, "to": entry.detail}

@@ -21,6 +21,8 @@ from structlog.typing import EventDict, FilteringBoundLogger, Processor, Wrapped
 
 from ferryman.server.sinks import Sink, StandardStream
 
+COTURN_TIME = "%FT%T.%f%z"
+_UNSAFE = re.compile(r"[^ -~]")
 _PLAIN = re.compile(r"[A-Za-z0-9_.:,/@+\[\]=-]+")
 
 
@@ -97,6 +99,7 @@ class _Lines:
 class Format(Enum):
     TEXT = "text"
     JSON = "json"
+    COTURN = "coturn"
 
 
 def make_log(
@@ -107,16 +110,18 @@ def make_log(
 ) -> FilteringBoundLogger:
     """A logger that writes to `stream` (stderr); entries under `level` cost nearly nothing.
 
-    `stamp`: writes the time of a line (ISO 8601 in UTC); not used for JSON.
+    `stamp`: writes the time of a line; by default ISO 8601, in UTC or as coturn has it. JSON has
+    always the former.
     """
-    iso = structlog.processors.TimeStamper(fmt="iso", utc=True)
-    json_wanted = style is Format.JSON
+    if stamp is None or style is Format.JSON:
+        iso = structlog.processors.TimeStamper(fmt="iso", utc=True)
+        stamp = LocalTime(COTURN_TIME) if style is Format.COTURN else iso
     log: FilteringBoundLogger = structlog.wrap_logger(
         _Lines(stream or SteadyStream(sys.stderr)),
         processors=[
-            iso if json_wanted or stamp is None else stamp,
+            stamp,
             structlog.processors.format_exc_info,
-            _json if json_wanted else _text,
+            {Format.TEXT: _text, Format.JSON: _json, Format.COTURN: _coturn}[style],
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         cache_logger_on_first_use=True,
@@ -173,6 +178,19 @@ def _text(_: WrappedLogger, level: str, event: EventDict) -> str:
     for name, value in event.items():
         line += f" {name}={_quoted(value)}"
     return line
+
+
+def _coturn(_: WrappedLogger, level: str, event: EventDict) -> str:
+    """The time, the level and a sentence; a backslash in it stays, for it escapes already."""
+    text = _UNSAFE.sub(_as_json, event.pop("event"))
+    line = f"{event.pop('timestamp')} {level.upper()} {text}"
+    for name, value in event.items():
+        line += f" {name}={_quoted(value)}"
+    return line
+
+
+def _as_json(found: re.Match[str]) -> str:
+    return _escaped(found[0])[1:-1]
 
 
 def _json(_: WrappedLogger, level: str, event: EventDict) -> str:
