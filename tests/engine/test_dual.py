@@ -309,6 +309,15 @@ def test_both_ports_of_a_closed_allocation_come_back() -> None:
     assert len(entry.relayed) == 2
 
 
+@pytest.mark.parametrize("wish", [IPV4, IPV6])
+def test_what_is_left_of_a_dual_allocation_expires_once(wish: tuple[int, bytes]) -> None:
+    desk, client = dual()
+    refresh(client, wish, ZERO)
+    desk.pass_seconds(601)
+    assert expire(desk.state, now=desk.now).changes == [CloseAllocation(1)]
+    assert not len(desk.state.allocations)
+
+
 def test_nothing_is_left_of_a_thousand_dual_allocations() -> None:
     desk = Desk()
     for port in range(1, 1001):

@@ -11,7 +11,7 @@ from ferryman.engine.refusals import Refusal
 from ferryman.engine.settings import SECOND
 from ferryman.wire.address import Family
 from ferryman.wire.registry import Attribute, Method
-from ferryman.wire.values import encode_family
+from ferryman.wire.values import encode_family, encode_uint32
 from tests.engine.desk import Desk
 
 
@@ -162,3 +162,16 @@ def test_the_table_is_empty_of_everything_after_a_thousand_clients() -> None:
     assert not any(leftovers)
     assert not table._scheduled
     assert not table._deadlines
+
+
+def test_a_deadline_that_came_back_to_what_it_was_is_met_once() -> None:
+    desk = Desk()
+    client = desk.client()
+    lifetime = (Attribute.LIFETIME, encode_uint32(3600))
+    client.allocate(lifetime)
+    client.refresh(700)
+    client.refresh(3600)  # at the same instant: one batch has one clock
+    desk.pass_seconds(701)
+    assert not expire(desk.state, now=desk.now).changes
+    desk.pass_seconds(2900)
+    assert expire(desk.state, now=desk.now).changes == [CloseAllocation(1)]

@@ -204,17 +204,17 @@ class Allocations:
     def expired(self, *, now: int) -> list[Allocation]:
         """Those with a relayed address whose time has come; all of it stays in the table until it
         is removed."""
-        due = []
+        due = {}  # each once: a deadline that came back to what it was lies in the heap twice
         while self._deadlines and self._deadlines[0][0] <= now:
             at, number = heapq.heappop(self._deadlines)
             if self._scheduled.get(number) != at:
                 continue
             allocation = self._by_number[number]
             if allocation.next_end <= now:
-                due.append(allocation)
+                due[number] = allocation
             else:
                 self._schedule(allocation)
-        return due
+        return list(due.values())
 
     def _release(self, allocation: Allocation, lease: RelayLease) -> None:
         for name in _names(lease):
