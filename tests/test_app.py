@@ -69,7 +69,7 @@ def test_a_log_that_can_go_nowhere_else_goes_to_stderr_and_says_why(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     output = LogOutput(LogStream.NONE, tmp_path, facility=3)
-    stream, complaints = open_log_output(output, tmp_path / "no-syslog")
+    stream, complaints = open_log_output(output, "ferryman", tmp_path / "no-syslog")
     assert complaints == [
         f"log-file: {tmp_path} cannot be opened: Is a directory; the log goes to stderr",
         "syslog cannot be opened: No such file or directory; the log goes to stderr",
@@ -82,7 +82,7 @@ def test_where_one_place_is_left_stderr_stays_silent(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     output = LogOutput(LogStream.NONE, tmp_path / "turn.log", facility=3)
-    stream, complaints = open_log_output(output, tmp_path / "no-syslog")
+    stream, complaints = open_log_output(output, "ferryman", tmp_path / "no-syslog")
     assert complaints == ["syslog cannot be opened: No such file or directory"]
     stream.write_line("hello", "info")
     stream.close()

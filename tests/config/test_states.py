@@ -80,6 +80,8 @@ CREDENTIAL_KEYS = {"user", "static-auth-secret", "use-auth-secret", "lt-cred-mec
 # Their own tests are in test_tls.py and test_ciphers.py.
 TLS_KEYS = {"tls-listening-port", "cert", "pkey", "pkey-pwd", "cipher-list", "CA-file",
             "ec-curve-name", "no-tlsv1_2", "no-tls", "dtls", "no-dtls"}  # fmt: skip
+# Their own tests are in test_process.py.
+PROCESS_KEYS = {"daemon", "pidfile", "proc-user", "proc-group"}
 # Their own tests are in test_log_output.py.
 LOG_KEYS = {"log-file", "simple-log", "no-stdout-log", "syslog", "syslog-facility",
             "new-log-timestamp", "new-log-timestamp-format"}  # fmt: skip
@@ -94,7 +96,7 @@ ALTERNATE_KEYS = {f"{kind}alternate-server" for kind in ("", "udp-", "tcp-", "tl
 def test_every_honoured_key_has_a_test() -> None:
     honoured = {option.name for option in OPTIONS if option.state is State.HONOURED}
     elsewhere = CREDENTIAL_KEYS | TLS_KEYS | THIRD_PARTY_KEYS | DISCOVERY_KEYS | ALTERNATE_KEYS
-    elsewhere |= LOG_KEYS
+    elsewhere |= LOG_KEYS | PROCESS_KEYS
     assert {row[0] for row in HONOURED} | elsewhere == honoured
 
 

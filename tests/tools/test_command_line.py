@@ -14,7 +14,8 @@ from ferryman import __version__
 from ferryman.config import Configuration
 from ferryman.config.option import State
 from ferryman.config.table import OPTIONS
-from ferryman.tools.command_line import ServeFlags, command_line
+from ferryman.config.values import LogOutput, LogStream
+from ferryman.tools.command_line import ServeFlags, command_line, turnserver_command
 
 SECRET = "hush-4711-hush"
 
@@ -35,6 +36,11 @@ class Program:
 
     def configuration(self, *arguments: str) -> Configuration:
         result = self.run("serve", *arguments)
+        assert result.exit_code == 0, result.output
+        return self.started[-1][0]
+
+    def turnserver(self, *arguments: str) -> Configuration:
+        result = CliRunner().invoke(turnserver_command(self.serve), arguments)
         assert result.exit_code == 0, result.output
         return self.started[-1][0]
 
@@ -113,14 +119,57 @@ def test_a_file_is_read_and_n_reads_none(program: Program, tmp_path: Path) -> No
 def test_the_guides_service_line_starts(program: Program, tmp_path: Path) -> None:
     path = tmp_path / "turnserver.conf"
     path.write_text("user=a:b\n")
-    configuration = program.configuration(
+    configuration = program.turnserver(
         *("--daemon", "-c", str(path), "--pidfile", "/run/turnserver/turnserver.pid"),
-        *("--no-stdout-log", "--simple-log", "--log-file", "/var/log/turnserver.log"),
+        *("--no-stdout-log", "--simple-log", "--log-file", "/var/log/turnserver/turnserver.log"),
     )
     assert configuration.file == path
-    keys = {key for notice in configuration.notices for key in notice.key.split(", ")}
-    assert keys >= {"daemon", "pidfile"}
-    assert configuration.log_output.file == Path("/var/log/turnserver.log")
+    assert configuration.daemon
+    assert configuration.pid_file == Path("/run/turnserver/turnserver.pid")
+    output = LogOutput(LogStream.NONE, Path("/var/log/turnserver/turnserver.log"))
+    assert configuration.log_output == output
+    assert program.started[-1][1] == ServeFlags(program="turnserver")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "attribute", "value"),
+    [
+        (["-n", "-o"], "daemon", True),
+        (["-n", "--daemon"], "daemon", True),
+        (["-n", "-v", "-f", "-o"], "fingerprint", True),
+        (["-nvfo"], "daemon", True),
+        (["-n", "-l", "stdout"], "log_output.stream", LogStream.STDOUT),
+        (["-n", "-L", "127.0.0.1", "-p", "3479", "-E", "127.0.0.1"], "listening_port", 3479),
+        (["-n", "-a", "-u", "a:b", "-r", "r"], "realm", "r"),
+        (["-n", "-q", "7", "-Q", "8"], "total_quota", 8),
+        (["-n", "--pidfile="], "pid_file", None),
+        (["-n", "-o", "--pidfile", ""], "pid_file", None),
+        (["-n", "-m", "4", "-B", "8", "-s", "4"], "capacity", 8),
+    ],
+)
+def test_turnserver_takes_coturns_flags(
+    program: Program, arguments: list[str], attribute: str, value: object
+) -> None:
+    found: object = program.turnserver(*arguments)
+    for name in attribute.split("."):
+        found = getattr(found, name)
+    assert found == value
+
+
+def test_turnserver_finds_its_file_where_coturn_does(
+    program: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc" / "turnserver.conf").write_text("user=a:b\nlistening-port=3499\n")
+    assert program.turnserver().listening_port == 3499
+    assert program.turnserver("-n").listening_port == 3478
+
+
+def test_turnserver_has_a_version_and_help(program: Program) -> None:
+    command = turnserver_command(program.serve)
+    assert CliRunner().invoke(command, ["--version"]).output == f"ferryman {__version__}\n"
+    assert "--listening-port" in CliRunner().invoke(command, ["-h"]).output
 
 
 def test_problems_go_to_stderr_and_nothing_starts(program: Program) -> None:

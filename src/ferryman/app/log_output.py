@@ -19,9 +19,12 @@ from ferryman.server.sinks import SYSLOG_SOCKET, LogFile, Sink, Syslog
 
 
 def open_log_output(
-    output: LogOutput, syslog: Path = SYSLOG_SOCKET
+    output: LogOutput, program: str, syslog: Path = SYSLOG_SOCKET
 ) -> tuple[SteadyStream, list[str]]:
-    """What is written to, and a line for each place that cannot be; stderr when none is left."""
+    """What is written to, and a line for each place that cannot be; stderr when none is left.
+
+    `program`: the name that syslog knows this process by.
+    """
     complaints: list[str] = []
     sinks: list[Sink] = []
 
@@ -35,7 +38,7 @@ def open_log_output(
     if file is not None:
         attempt(f"log-file: {file}", lambda: LogFile(file, daily=output.daily))
     if facility is not None:
-        attempt("syslog", lambda: Syslog(facility, "ferryman", syslog))
+        attempt("syslog", lambda: Syslog(facility, program, syslog))
     stream = output.stream
     if not sinks and stream is LogStream.NONE:
         stream = LogStream.STDERR

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import signal
 import sys
@@ -11,18 +12,22 @@ from functools import partial
 from structlog.typing import FilteringBoundLogger
 
 from ferryman import __version__
+from ferryman.app.background import detach
 from ferryman.app.certificate import renew_certificate, secure
 from ferryman.app.greeting import greet
 from ferryman.app.keys import keys_of, secrets_of, token_chores, token_database
 from ferryman.app.log_output import journal_log, open_log_output, stamp_of
 from ferryman.app.own_addresses import own_address_watch
+from ferryman.app.privileges import PrivilegeError
 from ferryman.app.process import raise_open_files_limit, settle_memory
 from ferryman.app.relay_sockets import bind_relay, release_relay
+from ferryman.app.standing import Standing
 from ferryman.app.translation import engine_state, to_server_settings
 from ferryman.config import Configuration, Severity
 from ferryman.config.certificates import CertificateError
 from ferryman.config.names import Resolve, resolve_name
 from ferryman.config.state_file import StateFileError
+from ferryman.config.values import LogStream
 from ferryman.datapath import _native
 from ferryman.server import external_address
 from ferryman.server import settings as server_settings
@@ -35,12 +40,13 @@ from ferryman.server.relay_addresses import RelayAddresses
 from ferryman.server.relay_ports import RelayPorts
 from ferryman.server.service import ListenError, Service, open_listeners
 from ferryman.store.oauth_keys import StoreError
-from ferryman.tools.command_line import ServeFlags, command_line
+from ferryman.tools.command_line import ServeFlags, command_line, turnserver_command
 
 _CANNOT_START = (
     CertificateError,
     ExternalAddressError,
     ListenError,
+    PrivilegeError,
     StateFileError,
     StoreError,
 )
@@ -57,6 +63,11 @@ def main() -> None:
     command_line(serve)()
 
 
+def turnserver() -> None:
+    """The `turnserver` program: the same server under coturn's name."""
+    turnserver_command(serve)()
+
+
 def serve(
     configuration: Configuration,
     flags: ServeFlags,
@@ -64,7 +75,8 @@ def serve(
     resolve: Resolve = resolve_name,
     external_seconds: float = external_address.SECONDS,
 ) -> int:
-    """Run the server until a signal ends it; returns the exit status.
+    """Run the server until a signal ends it; returns the exit status. With `daemon` it returns in
+    two processes: in this one as soon as the other serves, or cannot.
 
     `resolve` looks names up that are followed, every `external_seconds`.
     """
@@ -72,25 +84,42 @@ def serve(
         # Until the service listens to signals there is nothing to close.
         signal.signal(number, lambda *_: sys.exit(0))
     signal.signal(signal.SIGUSR2, signal.SIG_IGN)
-    stream, complaints = open_log_output(configuration.log_output)
+    background = detach() if configuration.daemon else None
+    if isinstance(background, int):
+        return background
+    stream, complaints = open_log_output(configuration.log_output, flags.program)
     level = _LEVELS[configuration.log_level.value]
     style = Format(configuration.log_format.value)
     log = make_log(style, level, stream, stamp_of(configuration.log_output))
     for complaint in complaints:
-        log.error(complaint)
+        _complain(complaint, configuration, log)
     log.info("starting", version=__version__, realm=configuration.realm)
     _log_notices(configuration, log)
     raise_open_files_limit()
+    standing = Standing(configuration, background, stream, log)
     try:
         secrets = secrets_of(configuration)
         settings = to_server_settings(configuration)
         externals = ExternalAddresses(settings, resolve, log, external_seconds)
         journal = journal_log(configuration, log, stream)
-        asyncio.run(_run(configuration, secrets, flags, externals, log, journal))
+        asyncio.run(_run(configuration, secrets, flags, externals, log, journal, standing))
     except _CANNOT_START as error:
-        log.error(str(error))
+        _complain(str(error), configuration, log)
         return 1
+    except Exception:
+        log.exception("the server failed; please report this")
+        raise
+    finally:
+        standing.ended()
     return 0
+
+
+def _complain(text: str, configuration: Configuration, log: FilteringBoundLogger) -> None:
+    """On stderr as well, wherever the log goes: somebody may be waiting there."""
+    log.error(text)
+    if configuration.log_output.stream is not LogStream.STDERR:
+        with contextlib.suppress(OSError):
+            print(text, file=sys.stderr, flush=True)
 
 
 async def _run(
@@ -100,6 +129,7 @@ async def _run(
     externals: ExternalAddresses,
     log: FilteringBoundLogger,
     journal: JournalLog,
+    standing: Standing,
 ) -> None:
     datapath = _native.Datapath(
         fingerprint=configuration.fingerprint,
@@ -156,7 +186,9 @@ async def _run(
             alternate = configuration.alternate_port if configuration.discovery else None
             greeted = tuple(one for one in listeners if one.address.port != alternate)
             greet(configuration, secrets, addresses, greeted, tls_name)
+        standing.serving()
 
+    standing.opened()
     await service.run(ready)
 
 

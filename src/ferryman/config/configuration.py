@@ -17,6 +17,7 @@ from ferryman.config.values import (
     LogFormat,
     LogLevel,
     LogOutput,
+    RunAs,
     StaticUser,
     ThirdPartyKeys,
     Tls,
@@ -99,6 +100,10 @@ class Configuration(BaseModel):
     log_level: LogLevel
     log_format: LogFormat
     log_output: LogOutput
+
+    daemon: bool
+    pid_file: Path | None
+    run_as: RunAs
 
     notices: tuple[Notice, ...]
 

@@ -92,24 +92,6 @@ def choice(*words: str) -> Kind:
     return Kind("|".join(words), read)
 
 
-_FACILITIES = {
-    "kern": 0, "user": 1, "mail": 2, "daemon": 3, "auth": 4, "syslog": 5, "lpr": 6, "news": 7,
-    "uucp": 8, "cron": 9, "authpriv": 10, "ftp": 11, "local0": 16, "local1": 17, "local2": 18,
-    "local3": 19, "local4": 20, "local5": 21, "local6": 22, "local7": 23,
-}  # fmt: skip
-"""Syslog's facilities and their numbers (RFC 5424 §6.2.1)."""
-
-
-def _facility(text: str, resolve: Resolve) -> int:
-    name = text.lower().removeprefix("log_")
-    if name not in _FACILITIES:
-        raise BadValueError("expected a facility of syslog, such as LOG_DAEMON or LOG_LOCAL0")
-    return _FACILITIES[name]
-
-
-FACILITY = Kind("FACILITY", _facility)
-
-
 def _text(text: str, resolve: Resolve) -> str:
     return text
 

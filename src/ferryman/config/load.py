@@ -19,6 +19,7 @@ from ferryman.config.log_output import log_output
 from ferryman.config.names import Resolve, resolve_name
 from ferryman.config.notices import Findings, sources, unheeded
 from ferryman.config.problems import ConfigurationError
+from ferryman.config.process import pid_file, run_as
 from ferryman.config.state_secret import default_state_folder
 from ferryman.config.table import BY_NAME
 from ferryman.config.third_party import third_party
@@ -131,6 +132,9 @@ def _configured(path: Path | None, chosen: Chosen, findings: Findings) -> Config
         log_level=_log_level(chosen),
         log_format=LogFormat(chosen.one("log-format", str)),
         log_output=log_output(chosen, findings),
+        daemon=chosen.one("daemon", bool),
+        pid_file=pid_file(chosen),
+        run_as=run_as(chosen),
         notices=(),
     )
 

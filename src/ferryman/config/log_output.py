@@ -23,7 +23,8 @@ def log_output(chosen: Chosen, findings: Findings) -> LogOutput:
     file = None if name in {*_STREAMS, "syslog"} else Path(name).absolute()
     stream = _stream(chosen, name)
     if stream is LogStream.NONE and not (file or to_syslog):
-        findings.note("no-stdout-log", "the log goes to syslog", chosen.where("no-stdout-log"))
+        key = "daemon" if chosen.one("daemon", bool) else "no-stdout-log"
+        findings.note(key, "the log goes to syslog", chosen.where(key))
         to_syslog = True
     return LogOutput(
         stream=stream,
@@ -36,7 +37,10 @@ def log_output(chosen: Chosen, findings: Findings) -> LogOutput:
 
 
 def _stream(chosen: Chosen, name: str) -> LogStream:
-    """`no-stdout-log` speaks of what comes beside the log file, not of `log-file=stdout`."""
+    """`no-stdout-log` speaks of what comes beside the log file, not of `log-file=stdout`; a daemon
+    has neither."""
+    if chosen.one("daemon", bool):
+        return LogStream.NONE
     stream = _STREAMS.get(name, LogStream.STDERR)
     if stream is LogStream.STDERR and chosen.one("no-stdout-log", bool):
         return LogStream.NONE

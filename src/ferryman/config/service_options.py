@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from ferryman.config.kinds import (
     COUNT,
-    FACILITY,
     FILE,
     FOLDER,
     OAUTH_KEY,
@@ -20,12 +19,12 @@ from ferryman.config.kinds import (
     seconds,
 )
 from ferryman.config.option import WITHOUT_EFFECT, Option, Section, ignored, not_built
+from ferryman.config.process_kinds import FACILITY, PROCESS_GROUP, PROCESS_USER
 
 _NO_DATABASE = "credentials come from this file and the flags"
 _NO_CLI = "there is no command port"
 _NO_WEB = "there is no web administration"
 _NO_METRICS = "metrics are not exported"
-_SAME_USER = "the server stays the user that started it"
 
 _C = Section.CREDENTIALS
 CREDENTIAL_OPTIONS = (
@@ -144,7 +143,13 @@ LOG_OPTIONS = (
         short="l",
     ),
     Option("simple-log", SWITCH, _L, "no date in the file's name, and no new file every day", "no"),
-    Option("no-stdout-log", SWITCH, _L, "nothing on stderr; by default to syslog then", "no"),
+    Option(
+        "no-stdout-log",
+        SWITCH,
+        _L,
+        "nothing on stderr; by default to syslog then, as with daemon",
+        "no",
+    ),
     Option("syslog", SWITCH, _L, "log to syslog", "no"),
     Option("syslog-facility", FACILITY, _L, "facility of syslog", "LOG_DAEMON"),
     Option("new-log-timestamp", SWITCH, _L, "no: seconds since the start instead of a time", "yes"),
@@ -167,12 +172,15 @@ SERVICE_OPTIONS = (
         "folder for the secret made on first start; default: $STATE_DIRECTORY, "
         "$XDG_STATE_HOME/ferryman, ~/.local/state/ferryman",
     ),
-    not_built(
-        "daemon", SWITCH, _S, "go into the background", "it stays in the foreground", short="o"
+    Option("daemon", SWITCH, _S, "go into the background", "no", short="o"),
+    Option(
+        "pidfile",
+        FILE,
+        _S,
+        "file with the process id; default: none, as a daemon /var/run/turnserver.pid",
     ),
-    not_built("pidfile", FILE, _S, "file with the process id", "it is not written"),
-    not_built("proc-user", TEXT, _S, "user after start", _SAME_USER),
-    not_built("proc-group", TEXT, _S, "group after start", _SAME_USER),
+    Option("proc-user", PROCESS_USER, _S, "user to become once all ports are open"),
+    Option("proc-group", PROCESS_GROUP, _S, "group to become; default: that of proc-user"),
 )
 
 _D = Section.DATABASES

@@ -119,3 +119,15 @@ class LogOutput:
     facility: int | None = None
     time: str | None = None
     since_start: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RunAs:
+    """Whom the process is to become once it has opened everything; None: what it is.
+
+    `name`: the user's, whose other groups come along; "" where none was named.
+    """
+
+    user: int | None = None
+    group: int | None = None
+    name: str = ""

@@ -63,6 +63,11 @@ class SteadyStream:
         for sink in self._sinks:
             sink.reopen()
 
+    def give_to(self, user: int, group: int) -> None:
+        """Hand the files over, before this process becomes that user."""
+        for sink in self._sinks:
+            sink.give_to(user, group)
+
     def close(self) -> None:
         """Write what waits and let go of what was opened for it."""
         for sink in self._sinks:

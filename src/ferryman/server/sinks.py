@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import stat
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -35,6 +36,9 @@ class Sink(Protocol):
     def reopen(self) -> None:
         """Begin anew under the same name: whatever is there now was moved away."""
 
+    def give_to(self, user: int, group: int) -> None:
+        """Make what was opened another user's, who will have to reopen it."""
+
     def close(self) -> None: ...
 
 
@@ -56,6 +60,9 @@ class StandardStream:
 
     def reopen(self) -> None:
         """Nobody moves a stream away."""
+
+    def give_to(self, user: int, group: int) -> None:
+        """It stays open."""
 
     def close(self) -> None:
         """It was open before, and stays open."""
@@ -103,6 +110,12 @@ class LogFile:
         with contextlib.suppress(OSError):
             self._open()
             os.close(old)
+
+    def give_to(self, user: int, group: int) -> None:
+        """A device is nobody's."""
+        with contextlib.suppress(OSError):
+            if stat.S_ISREG(os.fstat(self._descriptor).st_mode):
+                os.fchown(self._descriptor, user, group)
 
     def close(self) -> None:
         self.flush()
@@ -184,6 +197,9 @@ class Syslog:
 
     def reopen(self) -> None:
         """Somebody else's business."""
+
+    def give_to(self, user: int, group: int) -> None:
+        """Everybody may use it."""
 
     def close(self) -> None:
         self._socket.close()

@@ -5,14 +5,16 @@ Knows how a configuration is read, and nothing of the server: what `serve` runs 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import click
 
 from ferryman import __version__
 from ferryman.config import Configuration, ConfigurationError, load
+from ferryman.config.file_reader import find_file
 from ferryman.tools import check_config, flags, help_text
 
 _HELP_OPTIONS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
@@ -22,10 +24,12 @@ _HELP_OPTIONS = {"help_option_names": ["-h", "--help"], "max_content_width": 100
 class ServeFlags:
     """What `serve` was asked for beyond the configuration.
 
-    `greeting`: print the iceServers JSON with a fresh credential on stdout once ready.
+    `greeting`: print the iceServers JSON with a fresh credential on stdout once ready. `program`:
+    the name that the server was started under.
     """
 
     greeting: bool = False
+    program: str = "ferryman"
 
 
 Serve = Callable[[Configuration, ServeFlags], int]
@@ -40,10 +44,57 @@ def command_line(serve: Serve) -> click.Group:
         epilog="Start with:  ferryman serve",
         no_args_is_help=True,
     )
-    click.version_option(__version__, prog_name="ferryman", message="%(prog)s %(version)s")(group)
+    _version(group)
     group.add_command(_serve_command(serve))
     group.add_command(_check_command())
     return group
+
+
+def turnserver_command(serve: Serve) -> click.Command:
+    """The `turnserver` command: coturn's own command lines. Without -c it looks for turnserver.conf
+    where coturn does."""
+
+    def run(file: Path | None, no_file: bool, greeting: bool, **parameters: object) -> None:
+        path = None if no_file else file or _usual_file()
+        _run(serve, path, ServeFlags(greeting, "turnserver"), parameters)
+
+    return _version(
+        _ServeCommand(
+            "turnserver",
+            context_settings={**_HELP_OPTIONS, "allow_extra_args": True},
+            callback=run,
+            params=[*_serve_parameters(), *flags.flag_parameters()],
+            help="Run Ferryman, a TURN and STUN server, with coturn's command line.\n\n"
+            "Without -c, turnserver.conf is looked for where coturn looks. Every key of the file "
+            "is a flag as well; a flag replaces what the file says about its key.",
+            options_metavar="[-c FILE] [-o] [--KEY[=VALUE]]...",
+        )
+    )
+
+
+def _usual_file() -> Path | None:
+    found = find_file(Path("turnserver.conf"))
+    if found is None:
+        click.echo("no turnserver.conf was found: the embedded defaults hold", err=True)
+    return found
+
+
+_Command = TypeVar("_Command", bound=click.Command)
+
+
+def _version(command: _Command) -> _Command:
+    message = "ferryman %(version)s"
+    return click.version_option(__version__, prog_name="ferryman", message=message)(command)
+
+
+def _run(serve: Serve, path: Path | None, asked: ServeFlags, keys: Mapping[str, object]) -> None:
+    """Read the configuration and serve; ends with the exit status."""
+    try:
+        configuration = load(path, flags.given(keys))
+    except ConfigurationError as error:
+        check_config.report(error)
+        raise SystemExit(1) from None
+    raise SystemExit(serve(configuration, asked))
 
 
 class _ServeCommand(click.Command):
@@ -63,20 +114,14 @@ class _ServeCommand(click.Command):
 
 def _serve_command(serve: Serve) -> click.Command:
     def run(file: Path | None, no_file: bool, greeting: bool, **parameters: object) -> None:
-        path = None if no_file else file
-        try:
-            configuration = load(path, flags.given(parameters))
-        except ConfigurationError as error:
-            check_config.report(error)
-            raise SystemExit(1) from None
-        raise SystemExit(serve(configuration, ServeFlags(greeting=greeting)))
+        _run(serve, None if no_file else file, ServeFlags(greeting), parameters)
 
     return _ServeCommand(
         "serve",
         context_settings={"allow_extra_args": True},
         callback=run,
         params=[*_serve_parameters(), *flags.flag_parameters()],
-        help="Run the server in the foreground until SIGTERM or SIGINT.\n\n"
+        help="Run the server until SIGTERM or SIGINT.\n\n"
         "Without -c, defaults hold: UDP and TCP port 3478 on all addresses, public peers only, "
         "and a secret for time-limited credentials that is made on first start. Every key of "
         "turnserver.conf is a flag as well; a flag replaces what the file says about its key.",

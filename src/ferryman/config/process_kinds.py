@@ -1,0 +1,45 @@
+"""Kinds of value that name something of this machine: a facility of syslog, a user, a group."""
+
+from __future__ import annotations
+
+import grp
+import pwd
+
+from ferryman.config.kinds import Kind
+from ferryman.config.names import Resolve
+from ferryman.config.problems import BadValueError
+
+_FACILITIES = {
+    "kern": 0, "user": 1, "mail": 2, "daemon": 3, "auth": 4, "syslog": 5, "lpr": 6, "news": 7,
+    "uucp": 8, "cron": 9, "authpriv": 10, "ftp": 11, "local0": 16, "local1": 17, "local2": 18,
+    "local3": 19, "local4": 20, "local5": 21, "local6": 22, "local7": 23,
+}  # fmt: skip
+"""Syslog's facilities and their numbers (RFC 5424 §6.2.1)."""
+
+
+def _facility(text: str, resolve: Resolve) -> int:
+    name = text.lower().removeprefix("log_")
+    if name not in _FACILITIES:
+        raise BadValueError("expected a facility of syslog, such as LOG_DAEMON or LOG_LOCAL0")
+    return _FACILITIES[name]
+
+
+FACILITY = Kind("FACILITY", _facility)
+
+
+def _process_user(text: str, resolve: Resolve) -> pwd.struct_passwd:
+    try:
+        return pwd.getpwuid(int(text)) if text.isdecimal() else pwd.getpwnam(text)
+    except (KeyError, OverflowError):
+        raise BadValueError("expected a user of this machine") from None
+
+
+def _process_group(text: str, resolve: Resolve) -> grp.struct_group:
+    try:
+        return grp.getgrgid(int(text)) if text.isdecimal() else grp.getgrnam(text)
+    except (KeyError, OverflowError):
+        raise BadValueError("expected a group of this machine") from None
+
+
+PROCESS_USER = Kind("USER", _process_user)
+PROCESS_GROUP = Kind("GROUP", _process_group)
