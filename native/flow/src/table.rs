@@ -486,6 +486,11 @@ impl Table {
         self.by_number.get(&allocation).copied()
     }
 
+    /// Every path to a client, also the second ones of clients that move.
+    pub fn paths(&self) -> impl Iterator<Item = &FiveTuple> {
+        self.by_client.keys()
+    }
+
     /// The slot of a client's allocation, live or not.
     pub fn slot_of_client(&self, five_tuple: &FiveTuple) -> Option<Slot> {
         self.by_client.get(five_tuple).copied()

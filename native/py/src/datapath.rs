@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use ferryman_udp::{Certificate, Credentials, Datapath as Native, Event, Settings};
+use ferryman_udp::{Certificate, Choices, Credentials, Datapath as Native, Event, Settings};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple};
@@ -36,13 +36,15 @@ impl Datapath {
         let connection_timeout = Duration::try_from_secs_f64(connection_timeout)
             .map_err(|error| PyValueError::new_err(format!("connection_timeout: {error}")))?;
         let settings = Settings {
-            fingerprint,
-            mapped_address,
+            choices: Choices {
+                fingerprint,
+                mapped_address,
+                source_connections,
+                total_connections,
+            },
             queue_limit,
             pending_connections,
             connection_timeout,
-            source_connections,
-            total_connections,
         };
         Ok(Self {
             native: Native::new(&settings).map_err(os_error)?,
@@ -70,6 +72,40 @@ impl Datapath {
         self.native
             .listen_tls(address_of(ip, port)?)
             .map_err(os_error)
+    }
+
+    fn retire_udp(&self, ip: &[u8], port: u16) -> PyResult<()> {
+        self.native.retire_udp(address_of(ip, port)?);
+        Ok(())
+    }
+
+    fn retire_tcp(&self, ip: &[u8], port: u16) -> PyResult<()> {
+        self.native.retire_tcp(address_of(ip, port)?);
+        Ok(())
+    }
+
+    #[pyo3(signature = (*, fingerprint, mapped_address, source_connections, total_connections))]
+    fn choose(
+        &self,
+        fingerprint: bool,
+        mapped_address: bool,
+        source_connections: usize,
+        total_connections: usize,
+    ) {
+        self.native.choose(Choices {
+            fingerprint,
+            mapped_address,
+            source_connections,
+            total_connections,
+        });
+    }
+
+    fn stop_tls(&self) {
+        self.native.stop_tls();
+    }
+
+    fn stop_dtls(&self) {
+        self.native.stop_dtls();
     }
 
     #[pyo3(signature = (chain, key, *, cipher_suites, groups, tls12, client_roots))]

@@ -3,6 +3,7 @@
 use std::io;
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
 
 use rustix::net::{acceptfrom_with, SocketFlags};
 use socket2::Socket;
@@ -15,7 +16,7 @@ const BACKLOG: i32 = 1024;
 
 /// A TCP socket that clients connect to.
 pub(crate) struct Acceptor {
-    socket: Socket,
+    socket: Arc<Socket>,
     address: SocketAddr,
     /// Whether TCP is spoken without TLS, too.
     pub(crate) plain: bool,
@@ -45,12 +46,25 @@ impl Acceptor {
         socket.listen(BACKLOG)?;
         let port = bound_port(&socket)?;
         let address = SocketAddr::new(address.ip(), port);
-        Ok(Self {
+        Ok(Self::of(Arc::new(socket), address, plain))
+    }
+
+    /// A socket that listens already.
+    pub(crate) fn of(socket: Arc<Socket>, address: SocketAddr, plain: bool) -> Self {
+        Self {
             socket,
             address,
             plain,
             resumes_at: None,
-        })
+        }
+    }
+
+    pub(crate) fn socket(&self) -> &Arc<Socket> {
+        &self.socket
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
     }
 
     pub(crate) fn port(&self) -> u16 {

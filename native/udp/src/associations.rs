@@ -9,7 +9,7 @@ use std::time::Duration;
 use ferryman_dtls::{has_encrypted, Association};
 use ferryman_flow::FiveTuple;
 
-use crate::batch_out::Route;
+use crate::batch_out::{Route, Via};
 use crate::clock::SECOND;
 use crate::connections::{Full, Limits};
 use crate::pending::Pending;
@@ -131,6 +131,18 @@ impl Associations {
     pub(crate) fn find(&self, datagrams: &FiveTuple) -> Option<(u64, &Associate)> {
         let number = *self.by_client.get(datagrams)?;
         Some((number, self.open.get(&number)?))
+    }
+
+    /// How many may be open from now on; those that are stay.
+    pub(crate) fn limit(&mut self, limits: Limits) {
+        self.limits = limits;
+    }
+
+    /// Whether any is reached this way.
+    pub(crate) fn any_via(&self, via: Via) -> bool {
+        self.open
+            .values()
+            .any(|associate| associate.route.via == via)
     }
 
     /// The numbers of all.

@@ -5,6 +5,7 @@ use std::mem;
 use std::net::IpAddr;
 
 use crate::connection::{Connection, Role, Standing};
+use crate::datapath::Choices;
 use crate::sources::{Source, Sources};
 
 /// All connections, by their numbers.
@@ -28,6 +29,15 @@ pub(crate) struct Connections {
 pub(crate) struct Limits {
     pub(crate) of_source: usize,
     pub(crate) in_all: usize,
+}
+
+impl From<Choices> for Limits {
+    fn from(choices: Choices) -> Self {
+        Self {
+            of_source: choices.source_connections,
+            in_all: choices.total_connections,
+        }
+    }
 }
 
 impl Limits {
@@ -63,6 +73,11 @@ impl Connections {
             paused: VecDeque::new(),
             spare: Vec::new(),
         }
+    }
+
+    /// How many may be open from now on; those that are stay.
+    pub(crate) fn limit(&mut self, limits: Limits) {
+        self.limits = limits;
     }
 
     pub(crate) fn len(&self) -> usize {

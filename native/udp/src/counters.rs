@@ -31,6 +31,7 @@ pub(crate) enum Counter {
     AskedBack,
     Unassociated,
     PeersTooMany,
+    Retired,
 }
 
 const NAMES: &[(Counter, &str)] = &[
@@ -55,6 +56,7 @@ const NAMES: &[(Counter, &str)] = &[
     (Counter::AskedBack, "dtls_asked_back"),
     (Counter::Unassociated, "dropped_unassociated"),
     (Counter::PeersTooMany, "dropped_peers_too_many"),
+    (Counter::Retired, "dropped_retired"),
 ];
 
 /// The counts.

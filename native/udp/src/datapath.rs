@@ -11,45 +11,48 @@ use std::time::Duration;
 use ferryman_dtls::{Credentials, Endpoint, Trouble};
 use ferryman_flow::Discovery;
 
-use crate::acceptor::Acceptor;
 use crate::certificate::Certificate;
 use crate::counters::Counters;
 use crate::inbox::{Command, Inbox, Order};
-use crate::listener::Listener;
+use crate::places::{Kind, Places};
 use crate::queue::{Event, Queue};
 use crate::relay::Parked;
 use crate::tcp_relay_socket::ParkedTcp;
 use crate::worker::Worker;
 
-/// What does not change while the datapath lives.
-#[derive(Clone, Debug)]
-pub struct Settings {
+/// What an operator may choose anew at any time.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Choices {
     /// Whether every Binding answer carries FINGERPRINT.
     pub fingerprint: bool,
     /// Whether every Binding success carries MAPPED-ADDRESS beside XOR-MAPPED-ADDRESS.
     pub mapped_address: bool,
-    /// How many requests may wait for the engine.
-    pub queue_limit: usize,
-    /// How many TCP connections may be open without an allocation, and as many DTLS associations.
-    pub pending_connections: usize,
-    /// How long either may be open without an allocation.
-    pub connection_timeout: Duration,
     /// How many connections may be open from one IPv4 address or IPv6 /64; 0 is no limit.
     pub source_connections: usize,
     /// How many connections may be open in all; 0 is no limit.
     pub total_connections: usize,
 }
 
+/// How a datapath begins.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// What may change later.
+    pub choices: Choices,
+    /// How many requests may wait for the engine.
+    pub queue_limit: usize,
+    /// How many TCP connections may be open without an allocation, and as many DTLS associations.
+    pub pending_connections: usize,
+    /// How long either may be open without an allocation.
+    pub connection_timeout: Duration,
+}
+
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            fingerprint: false,
-            mapped_address: false,
+            choices: Choices::default(),
             queue_limit: 4096,
             pending_connections: 4096,
             connection_timeout: Duration::from_secs(60),
-            source_connections: 0,
-            total_connections: 0,
         }
     }
 }
@@ -82,6 +85,7 @@ enum Stage {
 pub struct Datapath {
     shared: Arc<Shared>,
     stage: Mutex<Stage>,
+    places: Places,
 }
 
 impl Datapath {
@@ -99,16 +103,37 @@ impl Datapath {
         Ok(Self {
             shared,
             stage: Mutex::new(Stage::Built(Box::new(worker))),
+            places: Places::default(),
         })
     }
 
     /// Binds a UDP socket for clients; returns its port. Bound to all addresses, it answers from
     /// the one that was asked.
     pub fn listen_udp(&self, address: SocketAddr) -> io::Result<u16> {
-        let listener = Listener::bind(address, self.shared.number())?;
+        let number = || self.shared.number();
+        let listener = self.places.listener(address, number)?;
         let port = listener.port();
         self.shared.inbox.post([Order::Listen(listener)]);
         Ok(port)
+    }
+
+    /// Serves no new clients over UDP at an address. Those with an allocation or an association
+    /// are served there until they have none; then the socket is closed.
+    pub fn retire_udp(&self, address: SocketAddr) {
+        self.places.leave(address, Kind::Datagrams);
+        self.shared.inbox.post([Order::Retire(address)]);
+    }
+
+    /// Takes no more connections at an address; those that are open stay.
+    pub fn retire_tcp(&self, address: SocketAddr) {
+        self.places.leave(address, Kind::Streams);
+        self.shared.inbox.post([Order::Unlisten(address)]);
+    }
+
+    /// Answers and admits in this way from now on. NAT behaviour discovery is offered no more,
+    /// until it is offered again.
+    pub fn choose(&self, choices: Choices) {
+        self.shared.inbox.post([Order::Choose(choices)]);
     }
 
     /// Binds a TCP socket for clients, who may speak TLS as well once there is a certificate;
@@ -126,12 +151,22 @@ impl Datapath {
     /// called again at any time. Connections that stand keep what they have.
     pub fn use_certificate(&self, certificate: &Certificate) -> Result<(), rustls::Error> {
         let config = certificate.server_config()?;
-        self.shared.inbox.post([Order::Secure(config)]);
+        self.shared.inbox.post([Order::Secure(Some(config))]);
         Ok(())
     }
 
+    /// Speaks no TLS with those who connect from now on.
+    pub fn stop_tls(&self) {
+        self.shared.inbox.post([Order::Secure(None)]);
+    }
+
+    /// Speaks no DTLS with those who come from now on.
+    pub fn stop_dtls(&self) {
+        self.shared.inbox.post([Order::ServeDtls(None)]);
+    }
+
     fn accept(&self, address: SocketAddr, plain: bool) -> io::Result<u16> {
-        let acceptor = Acceptor::bind(address, plain)?;
+        let acceptor = self.places.acceptor(address, plain)?;
         let port = acceptor.port();
         self.shared.inbox.post([Order::Accept(acceptor)]);
         Ok(port)
@@ -147,7 +182,7 @@ impl Datapath {
     /// on; may be called again at any time.
     pub fn serve_dtls(&self, credentials: &Credentials<'_>) -> Result<(), Trouble> {
         let endpoint = Endpoint::server(credentials)?;
-        self.shared.inbox.post([Order::ServeDtls(endpoint)]);
+        self.shared.inbox.post([Order::ServeDtls(Some(endpoint))]);
         Ok(())
     }
 

@@ -49,8 +49,13 @@ impl Dtls {
         Ok(())
     }
 
+    /// Serves nobody new.
+    pub(crate) fn stop(&mut self) {
+        self.endpoint = None;
+    }
+
     pub(crate) fn is_served(&self) -> bool {
-        self.endpoint.is_some()
+        self.endpoint.is_some() || self.associations.len() > 0
     }
 
     /// A turn begins.

@@ -36,7 +36,7 @@ pub(crate) enum Taken {
 /// Everything that a packet can lead to.
 pub(crate) struct Forwarder {
     pub(crate) table: Table,
-    pub(crate) listeners: Vec<Listener>,
+    pub(crate) listeners: Vec<Option<Listener>>,
     pub(crate) relays: Vec<Option<Relay>>,
     pub(crate) connections: Connections,
     pub(crate) dtls: Dtls,
@@ -167,13 +167,23 @@ impl Forwarder {
             Transport::Tcp | Transport::Tls => return Some(Client::Stream(five_tuple.socket)),
             Transport::Dtls => return Some(Client::Association(five_tuple.socket)),
         }
-        let mut listeners = self.listeners.iter();
-        let place = listeners.position(|listener| listener.number == five_tuple.socket)?;
-        Some(Client::Datagrams(Route {
-            via: Via::Listener(place as u32),
-            to: five_tuple.client,
-            source: self.listeners[place].source(five_tuple.server),
-        }))
+        let mut listeners = self.listeners.iter().enumerate();
+        listeners.find_map(|(place, listener)| {
+            let listener = listener.as_ref()?;
+            (listener.number == five_tuple.socket).then(|| {
+                Client::Datagrams(Route {
+                    via: Via::Listener(place as u32),
+                    to: five_tuple.client,
+                    source: listener.source(five_tuple.server),
+                })
+            })
+        })
+    }
+
+    /// Whether a client over UDP has an allocation or an association.
+    pub(crate) fn knows(&self, five_tuple: &FiveTuple) -> bool {
+        self.table.slot_of_client(five_tuple).is_some()
+            || self.dtls.associations.find(five_tuple).is_some()
     }
 
     /// Sends to the client of an allocation over the path that it has now.
@@ -300,7 +310,11 @@ impl Forwarder {
     /// One datagram from an address that a listener is bound to.
     fn send_from(&mut self, from: SocketAddr, to: SocketAddr, message: &[u8]) {
         let mut listeners = self.listeners.iter();
-        match listeners.position(|listener| listener.is_bound_to(from)) {
+        let is_there = |listener: &Option<Listener>| {
+            let listener = listener.as_ref();
+            listener.is_some_and(|listener| listener.is_bound_to(from))
+        };
+        match listeners.position(is_there) {
             Some(place) => {
                 let via = Via::Listener(place as u32);
                 let source = None;
@@ -337,12 +351,12 @@ impl Forwarder {
 }
 
 fn socket<'s>(
-    listeners: &'s [Listener],
+    listeners: &'s [Option<Listener>],
     relays: &'s [Option<Relay>],
     via: Via,
 ) -> Option<BorrowedFd<'s>> {
     match via {
-        Via::Listener(place) => listeners.get(place as usize).map(AsFd::as_fd),
+        Via::Listener(place) => listeners.get(place as usize)?.as_ref().map(AsFd::as_fd),
         Via::Relay(place) => {
             let relay = relays.get(place.slot())?.as_ref()?;
             relay.socket(place.family())

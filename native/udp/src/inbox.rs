@@ -11,6 +11,7 @@ use rustls::ServerConfig;
 
 use crate::acceptor::Acceptor;
 use crate::bell::Bell;
+use crate::datapath::Choices;
 use crate::listener::Listener;
 
 /// A command to the worker.
@@ -70,10 +71,16 @@ pub(crate) enum Order {
     Obey(Command),
     Listen(Listener),
     Accept(Acceptor),
+    /// Serve no new clients at this address over UDP, or over TCP.
+    Retire(SocketAddr),
+    Unlisten(SocketAddr),
     Discover(Discovery),
+    /// Answer and admit in this way from now on; discovery is offered no more.
+    Choose(Choices),
     /// Speak TLS in this way with those who connect from now on.
-    Secure(Arc<ServerConfig>),
-    ServeDtls(Endpoint),
+    Secure(Option<Arc<ServerConfig>>),
+    /// Speak DTLS with those who come from now on, or with none of them.
+    ServeDtls(Option<Endpoint>),
 }
 
 /// Orders on their way to the worker.

@@ -3,6 +3,7 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
 
 use ferryman_flow::{FiveTuple, Transport};
 use socket2::Socket;
@@ -11,10 +12,12 @@ use crate::options::{datagram_socket, tell_local_address, LISTENER_BUFFER};
 
 /// A UDP socket that clients send to.
 pub(crate) struct Listener {
-    socket: Socket,
+    socket: Arc<Socket>,
     /// Its number in 5-tuples.
     pub(crate) number: u64,
     address: SocketAddr,
+    /// It is given up: it serves the clients that it has, and nobody else.
+    pub(crate) is_retired: bool,
 }
 
 impl Listener {
@@ -27,10 +30,29 @@ impl Listener {
         socket.bind(&address.into())?;
         let port = bound_port(&socket)?;
         Ok(Self {
-            socket,
+            socket: Arc::new(socket),
             number,
             address: SocketAddr::new(address.ip(), port),
+            is_retired: false,
         })
+    }
+
+    /// The same socket once more, for everybody.
+    pub(crate) fn of(socket: Arc<Socket>, number: u64, address: SocketAddr) -> Self {
+        Self {
+            socket,
+            number,
+            address,
+            is_retired: false,
+        }
+    }
+
+    pub(crate) fn socket(&self) -> &Arc<Socket> {
+        &self.socket
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
     }
 
     pub(crate) fn port(&self) -> u16 {

@@ -7,9 +7,7 @@ use ferryman_dtls::Endpoint;
 use ferryman_flow::{Applied, Change, Family, FiveTuple, Rerouted, Slot, TcpAllocation, Usage};
 use socket2::Socket;
 
-use crate::acceptor::Acceptor;
 use crate::inbox::{Command, Order};
-use crate::listener::Listener;
 use crate::poller::{Interest, Token};
 use crate::queue::Event;
 use crate::relay::{Relay, RelayPlace};
@@ -63,25 +61,15 @@ impl Worker {
                 Order::Listen(listener) => self.add_listener(listener),
                 Order::Accept(acceptor) => self.add_acceptor(acceptor),
                 Order::Discover(discovery) => self.forwarder.binding.offer(discovery),
-                Order::Secure(config) => self.tls = Some(config),
-                Order::ServeDtls(endpoint) => self.serve_dtls(endpoint),
+                Order::Retire(address) => self.retire(address),
+                Order::Unlisten(address) => self.unlisten(address),
+                Order::Choose(choices) => self.choose(choices),
+                Order::Secure(config) => self.tls = config,
+                Order::ServeDtls(Some(endpoint)) => self.serve_dtls(endpoint),
+                Order::ServeDtls(None) => self.forwarder.dtls.stop(),
             }
         }
         self.resume_paused();
-    }
-
-    fn add_listener(&mut self, listener: Listener) {
-        let token = Token::Listener(self.forwarder.listeners.len() as u32);
-        let watched = self.poller.add(&listener, token, Interest::READ);
-        self.forwarder.listeners.push(listener);
-        self.tell_failure("a listener is deaf", watched);
-    }
-
-    fn add_acceptor(&mut self, acceptor: Acceptor) {
-        let token = Token::Acceptor(self.acceptors.len() as u32);
-        let watched = self.poller.add(&acceptor, token, Interest::READ);
-        self.acceptors.push(acceptor);
-        self.tell_failure("a listener is deaf", watched);
     }
 
     fn serve_dtls(&mut self, endpoint: Endpoint) {

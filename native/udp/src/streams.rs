@@ -31,7 +31,10 @@ impl Worker {
     /// Takes what waits at an acceptor.
     pub(crate) fn accept(&mut self, place: usize) {
         for _ in 0..ACCEPTS {
-            match self.acceptors[place].accept() {
+            let Some(Some(acceptor)) = self.acceptors.get(place) else {
+                return;
+            };
+            match acceptor.accept() {
                 Accepted::Connection {
                     stream,
                     client,
@@ -46,7 +49,7 @@ impl Worker {
                         socket,
                     };
                     let spoken = Spoken {
-                        plain: self.acceptors[place].plain,
+                        plain: acceptor.plain,
                         tls: self.tls.clone(),
                     };
                     let carrier = Carrier::new(stream, spoken);
@@ -102,7 +105,9 @@ impl Worker {
             self.close(number);
         }
         self.tell("no file descriptor left", "TCP connections have to wait");
-        let acceptor = &mut self.acceptors[place];
+        let Some(Some(acceptor)) = self.acceptors.get_mut(place) else {
+            return;
+        };
         let _ = self
             .poller
             .change(&*acceptor, Token::Acceptor(place as u32), Interest::NONE);
@@ -113,6 +118,9 @@ impl Worker {
     pub(crate) fn resume_acceptors(&mut self) {
         let now = self.forwarder.now;
         for (place, acceptor) in self.acceptors.iter_mut().enumerate() {
+            let Some(acceptor) = acceptor else {
+                continue;
+            };
             if acceptor.resumes_at.is_some_and(|at| at <= now) {
                 let token = Token::Acceptor(place as u32);
                 let _ = self.poller.change(&*acceptor, token, Interest::READ);

@@ -42,7 +42,9 @@ pub(crate) struct Worker {
     pub(crate) forwarder: Forwarder,
     pub(crate) slots: Slots,
     pub(crate) poller: Poller,
-    pub(crate) acceptors: Vec<Acceptor>,
+    pub(crate) acceptors: Vec<Option<Acceptor>>,
+    /// When to look whether a retired listener is still needed, ns; none when there is none.
+    pub(crate) retired_until: Option<u64>,
     pub(crate) notices: Notices,
     /// How TLS is spoken with those who connect from now on, if it is.
     pub(crate) tls: Option<Arc<ServerConfig>>,
@@ -56,10 +58,7 @@ impl Worker {
         let poller = Poller::new()?;
         poller.add(&shared.inbox.bell, Token::Inbox, Interest::READ)?;
         let timeout = settings.connection_timeout.as_nanos().min(u64::MAX.into()) as u64;
-        let limits = Limits {
-            of_source: settings.source_connections,
-            in_all: settings.total_connections,
-        };
+        let limits = Limits::from(settings.choices);
         let forwarder = Forwarder {
             table: Table::new(),
             listeners: Vec::new(),
@@ -70,8 +69,8 @@ impl Worker {
             out: BatchOut::new(Post::new(kernel_cuts_trains())),
             transaction_ids: TransactionIds::new(),
             binding: binding::Settings {
-                fingerprint: settings.fingerprint,
-                mapped_address: settings.mapped_address,
+                fingerprint: settings.choices.fingerprint,
+                mapped_address: settings.choices.mapped_address,
                 discovery: Vec::new(),
             },
             now: clock::now(),
@@ -83,6 +82,7 @@ impl Worker {
             slots,
             poller,
             acceptors: Vec::new(),
+            retired_until: None,
             notices,
             tls: None,
             handshakes: HANDSHAKES,
@@ -133,6 +133,7 @@ impl Worker {
         self.resume_throttled();
         self.forwarder.flush(&mut self.slots);
         self.flush_streams();
+        self.close_retired();
         let open = self.forwarder.connections.len() as u64;
         self.forwarder
             .shared
@@ -150,6 +151,7 @@ impl Worker {
         let rested = self
             .acceptors
             .iter()
+            .flatten()
             .filter_map(|acceptor| acceptor.resumes_at);
         let overdue = self.forwarder.connections.deadline();
         let associations = self.forwarder.dtls.associations.deadline();
@@ -158,6 +160,7 @@ impl Worker {
             .chain(associations)
             .chain(self.peers.resume_at)
             .chain(self.peers.throttled_until())
+            .chain(self.retired_until)
             .min()?;
         Some(earliest.saturating_sub(clock::now()))
     }
@@ -192,7 +195,10 @@ impl Worker {
 
     fn receive_from_clients(&mut self, place: usize) {
         self.make_room();
-        let received = self.slots.receive(self.forwarder.listeners[place].as_fd());
+        let Some(Some(listener)) = self.forwarder.listeners.get(place) else {
+            return;
+        };
+        let received = self.slots.receive(listener.as_fd());
         for slot in self.note_errors(received) {
             match self.slots.arrival(slot) {
                 Some(arrival) => self.take_from_clients(place, arrival),
@@ -204,10 +210,15 @@ impl Worker {
     /// A datagram, or a train of them, from a client.
     fn take_from_clients(&mut self, place: usize, arrival: Arrival) {
         let counters = &self.forwarder.shared.counters;
-        let listener = &self.forwarder.listeners[place];
+        let Some(Some(listener)) = self.forwarder.listeners.get(place) else {
+            return;
+        };
         let Some(five_tuple) = listener.five_tuple(arrival.from, arrival.local) else {
             return counters.add(Counter::Unanswerable, 1);
         };
+        if listener.is_retired && !self.forwarder.knows(&five_tuple) {
+            return counters.add(Counter::Retired, 1);
+        }
         for packet in arrival.datagrams() {
             self.forwarder
                 .shared

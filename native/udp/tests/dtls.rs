@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use ferryman_dtls::{Association, Endpoint, Heard, LONGEST_FLIGHT, LONGEST_MESSAGE};
 use ferryman_flow::{FiveTuple, Transport};
-use ferryman_udp::{Credentials, Event, Settings};
+use ferryman_udp::{Choices, Credentials, Event, Settings};
 use rig::*;
 
 const CHANNEL: u16 = 0x4000;
@@ -497,7 +497,10 @@ fn one_source_has_so_many_handshakes_and_its_oldest_goes() {
 #[test]
 fn a_source_has_so_many_associations_and_may_begin_its_own_anew() {
     let rig = served(Settings {
-        source_connections: 1,
+        choices: Choices {
+            source_connections: 1,
+            ..Choices::default()
+        },
         ..Settings::default()
     });
     let first = Dtls::connect(rig.udp);

@@ -7,7 +7,7 @@ use std::io::Write;
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use ferryman_udp::{Command, Event, Settings};
+use ferryman_udp::{Choices, Command, Event, Settings};
 use rig::*;
 
 const CHANNEL: u16 = 0x4000;
@@ -222,7 +222,10 @@ fn who_has_many_connections_without_an_allocation_pushes_out_nobody_else() {
 #[test]
 fn connections_of_one_source_are_limited_with_an_allocation_or_without() {
     let rig = Rig::of(Settings {
-        source_connections: 2,
+        choices: Choices {
+            source_connections: 2,
+            ..Choices::default()
+        },
         ..Settings::default()
     });
     let owner = rig.tcp_client(7);
@@ -248,7 +251,10 @@ fn connections_of_one_source_are_limited_with_an_allocation_or_without() {
 #[test]
 fn connections_in_all_are_limited() {
     let rig = Rig::of(Settings {
-        total_connections: 2,
+        choices: Choices {
+            total_connections: 2,
+            ..Choices::default()
+        },
         ..Settings::default()
     });
     let (mut first, mut second) = (rig.connect(), rig.connect_from("127.0.0.2"));

@@ -89,6 +89,31 @@ class Datapath:
     def listen_tls(self, ip: bytes, port: int) -> int:
         """The same for TLS and nothing else."""
 
+    def retire_udp(self, ip: bytes, port: int) -> None:
+        """Serves no new clients over UDP at this address. Those with an allocation or a DTLS
+        association are served there until they have none; then the socket is closed. Listening at
+        the address again meanwhile makes it what it was."""
+
+    def retire_tcp(self, ip: bytes, port: int) -> None:
+        """Takes no more connections at this address; those that are open stay."""
+
+    def choose(
+        self,
+        *,
+        fingerprint: bool,
+        mapped_address: bool,
+        source_connections: int,
+        total_connections: int,
+    ) -> None:
+        """Changes these from now on; connections that are open stay. NAT behaviour discovery is
+        offered no more, until it is offered again."""
+
+    def stop_tls(self) -> None:
+        """Speaks no TLS with those who connect from now on, until there is a certificate again."""
+
+    def stop_dtls(self) -> None:
+        """The same for DTLS."""
+
     def use_certificate(
         self,
         chain: Sequence[bytes],
