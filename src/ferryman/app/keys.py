@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from structlog.typing import FilteringBoundLogger
 
@@ -42,12 +42,16 @@ def token_database(configuration: Configuration, log: FilteringBoundLogger) -> O
     return database
 
 
-def token_chores(
-    database: OauthKeys | None, log: FilteringBoundLogger
-) -> tuple[tuple[float, Callable[[], None]], ...]:
-    if database is None:
-        return ()
-    return ((TOKEN_DATABASE_SECONDS, Rereading(database.read, StoreError, log)),)
+def token_chore(
+    database: Callable[[], OauthKeys | None], log: FilteringBoundLogger
+) -> tuple[float, Callable[[], None]]:
+    """Reads the database that counts again and again, while there is one."""
+
+    def read() -> Sequence[str]:
+        found = database()
+        return () if found is None else found.read()
+
+    return TOKEN_DATABASE_SECONDS, Rereading(read, StoreError, log)
 
 
 def keys_of(

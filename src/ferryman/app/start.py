@@ -13,14 +13,15 @@ from structlog.typing import FilteringBoundLogger
 
 from ferryman import __version__
 from ferryman.app.background import detach
-from ferryman.app.certificate import renew_certificate, secure
+from ferryman.app.certificate import read_secured, secure
 from ferryman.app.greeting import greet
-from ferryman.app.keys import keys_of, secrets_of, token_chores, token_database
+from ferryman.app.keys import keys_of, secrets_of, token_chore, token_database
 from ferryman.app.log_output import journal_log, open_log_output, stamp_of
-from ferryman.app.own_addresses import own_address_watch
 from ferryman.app.privileges import PrivilegeError
 from ferryman.app.process import raise_open_files_limit, settle_memory
 from ferryman.app.relay_sockets import bind_relay, release_relay
+from ferryman.app.reload import Reload
+from ferryman.app.running import Running
 from ferryman.app.standing import Standing
 from ferryman.app.translation import engine_state, to_server_settings
 from ferryman.config import Configuration, Severity
@@ -30,15 +31,14 @@ from ferryman.config.state_file import StateFileError
 from ferryman.config.values import LogStream
 from ferryman.datapath import _native
 from ferryman.server import external_address
-from ferryman.server import settings as server_settings
 from ferryman.server.discovery import offer_discovery
 from ferryman.server.external_address import ExternalAddressError, ExternalAddresses
-from ferryman.server.journal_log import JournalLog
-from ferryman.server.log import Format, make_log
+from ferryman.server.listening import ListenError, Listeners
+from ferryman.server.log import Format, SteadyStream, make_log
 from ferryman.server.pump import Pump
 from ferryman.server.relay_addresses import RelayAddresses
 from ferryman.server.relay_ports import RelayPorts
-from ferryman.server.service import ListenError, Service, open_listeners
+from ferryman.server.service import Service
 from ferryman.store.oauth_keys import StoreError
 from ferryman.tools.command_line import ServeFlags, command_line, turnserver_command
 
@@ -83,7 +83,8 @@ def serve(
     for number in (signal.SIGTERM, signal.SIGINT):
         # Until the service listens to signals there is nothing to close.
         signal.signal(number, lambda *_: sys.exit(0))
-    signal.signal(signal.SIGUSR2, signal.SIG_IGN)
+    for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
+        signal.signal(number, signal.SIG_IGN)
     background = detach() if configuration.daemon else None
     if isinstance(background, int):
         return background
@@ -101,8 +102,7 @@ def serve(
         secrets = secrets_of(configuration)
         settings = to_server_settings(configuration)
         externals = ExternalAddresses(settings, resolve, log, external_seconds)
-        journal = journal_log(configuration, log, stream)
-        asyncio.run(_run(configuration, secrets, flags, externals, log, journal, standing))
+        asyncio.run(_run(configuration, secrets, flags, externals, log, stream, standing))
     except _CANNOT_START as error:
         _complain(str(error), configuration, log)
         return 1
@@ -128,7 +128,7 @@ async def _run(
     flags: ServeFlags,
     externals: ExternalAddresses,
     log: FilteringBoundLogger,
-    journal: JournalLog,
+    stream: SteadyStream,
     standing: Standing,
 ) -> None:
     datapath = _native.Datapath(
@@ -137,9 +137,11 @@ async def _run(
         source_connections=configuration.source_connections,
         total_connections=configuration.total_connections,
     )
-    tls_name = secure(datapath, configuration, log)
+    secured = read_secured(configuration)
+    secure(datapath, secured, log)
     settings = await externals.find()
-    listeners = open_listeners(datapath, settings.listeners, log)
+    listeners = Listeners(datapath, log)
+    listeners.change(settings.listeners)
     addresses = RelayAddresses(settings)
     offer_discovery(datapath, settings, addresses, log)
     state = engine_state(configuration, settings)
@@ -151,32 +153,32 @@ async def _run(
         partial(release_relay, datapath),
     )
     database = token_database(configuration, log)
-    pump = Pump(
+    keys = keys_of(configuration, secrets, database)
+    journal = journal_log(configuration, log, stream)
+    pump = Pump(datapath, state, keys, ports, journal, log)
+    running = Running(
+        configuration,
         datapath,
         state,
-        keys_of(configuration, secrets, database),
+        pump,
+        listeners,
+        addresses,
         ports,
-        journal,
+        externals,
+        secured,
+        database,
         log,
     )
-    refresh_own_addresses = own_address_watch(state, lambda: externals.settings, log)
-
-    def use(settings: server_settings.Settings) -> None:
-        """What relayed addresses are known by has changed; open allocations keep theirs."""
-        addresses.use(settings)
-        ports.readvertise()
-        offer_discovery(datapath, settings, addresses, log)
-        refresh_own_addresses()
-
-    externals.use = use
+    externals.use = running.use
+    reload = Reload(running, flags.reread, stream.reopen, log)
     service = Service(
         datapath,
         pump,
-        refresh_own_addresses,
-        lambda: renew_certificate(datapath, configuration.tls, log),
+        running.refresh_own_addresses,
+        {signal.SIGHUP: reload.everything, signal.SIGUSR2: reload.certificate},
         log,
         externals.watch,
-        chores=token_chores(database, log),
+        chores=(token_chore(lambda: running.database, log),),
     )
 
     def ready() -> None:
@@ -184,8 +186,9 @@ async def _run(
         log.info("ready", realm=configuration.realm, peer_policy=configuration.peer_policy.value)
         if flags.greeting:
             alternate = configuration.alternate_port if configuration.discovery else None
-            greeted = tuple(one for one in listeners if one.address.port != alternate)
-            greet(configuration, secrets, addresses, greeted, tls_name)
+            greeted = tuple(one for one in listeners.opened if one.address.port != alternate)
+            name = secured.name if secured is not None else None
+            greet(configuration, secrets, addresses, greeted, name)
         standing.serving()
 
     standing.opened()

@@ -31,11 +31,13 @@ def engine_state(configuration: Configuration, settings: server_settings.Setting
         ),
         random_token=lambda: os.urandom(8),
         tickets=Tickets(os.urandom(KEY_LENGTH)),
-        alternates=Alternates(
-            configuration.alternates,
-            frozenset(listener.address.port for listener in settings.listeners),
-        ),
+        alternates=to_alternates(configuration, settings),
     )
+
+
+def to_alternates(configuration: Configuration, settings: server_settings.Settings) -> Alternates:
+    ports = frozenset(listener.address.port for listener in settings.listeners)
+    return Alternates(configuration.alternates, ports)
 
 
 def to_engine_settings(configuration: Configuration) -> engine_settings.Settings:

@@ -38,6 +38,7 @@ class Nonces:
     """
 
     def __init__(self, secret: bytes, lifetime: int, *, anonymous_usernames: bool = False) -> None:
+        self._secret = secret
         self._lifetime = lifetime
         features = int(SecurityFeature.PASSWORD_ALGORITHMS)
         if anonymous_usernames:
@@ -45,6 +46,10 @@ class Nonces:
         self._cookie = NONCE_COOKIE + b2a_base64(features.to_bytes(3, "big"), newline=False)
         # With the cookie in the key, a nonce whose features were changed on the way is not ours.
         self._key = hmac.digest(secret, self._cookie, "sha256")
+
+    def renewed(self, lifetime: int, *, anonymous_usernames: bool) -> Nonces:
+        """The same secret, so that nonces that are out stay good, unless their features change."""
+        return Nonces(self._secret, lifetime, anonymous_usernames=anonymous_usernames)
 
     def issue(self, client: FiveTuple, offer: Offer = Offer.EITHER, *, now: int) -> bytes:
         """32 characters: the cookie, and in base64 31 bits of seconds, 1 bit for the offer and

@@ -8,8 +8,6 @@ Never blocks the event loop. Knows nothing of allocations.
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from ipaddress import ip_address
@@ -17,6 +15,7 @@ from typing import Protocol, TypeAlias
 
 from structlog.typing import FilteringBoundLogger
 
+from ferryman.server.aside import aside
 from ferryman.server.own_addresses import interface_addresses, primary_address
 from ferryman.server.settings import Settings
 from ferryman.server.stun_question import mapped_ip
@@ -121,6 +120,7 @@ class ExternalAddresses:
     ) -> None:
         self.settings = settings
         self.use: Callable[[Settings], None] = lambda settings: None
+        self._resolve = resolve
         self._automatic = _automatic(settings, resolve)
         self._sources = [*_named(settings, resolve), *self._automatic]
         self._log = log
@@ -141,6 +141,16 @@ class ExternalAddresses:
             self._log.info("external address", source=source.label, address=_text(found))
         return self.settings
 
+    def asking(self, settings: Settings) -> ExternalAddresses:
+        """Another one for other settings, which has asked nobody yet."""
+        return ExternalAddresses(settings, self._resolve, self._log, self._seconds)
+
+    def take_over(self, other: ExternalAddresses) -> None:
+        """From now on ask whom the other one asks, and hold what it has found."""
+        self.settings = other.settings
+        self._automatic, self._sources = other._automatic, other._sources
+        self._unanswered = set()
+
     async def watch(self) -> None:
         """Ask again and again, for as long as the server runs."""
         while True:
@@ -148,12 +158,17 @@ class ExternalAddresses:
             await self.look()
 
     async def look(self) -> None:
-        """Ask everyone once more."""
-        for source in self._sources:
+        """Ask everyone once more; what others are asked meanwhile (`take_over`) ends it."""
+        sources = self._sources
+        for source in sources:
             try:
                 found = await asyncio.wait_for(source.ask(), PATIENCE)
             except OSError as error:
-                self._tell_silence(source.label, str(error) or "no answer in time")
+                silence, found = str(error) or "no answer in time", None
+            if self._sources is not sources:
+                return
+            if found is None:
+                self._tell_silence(source.label, silence)
             else:
                 self._take(source.label, found)
 
@@ -182,36 +197,10 @@ async def resolved(resolve: Resolve, name: str) -> tuple[bytes, ...]:
         return (ip_address(name).packed,)
     except ValueError:
         pass
-    loop = asyncio.get_running_loop()
-    answer: asyncio.Future[tuple[bytes, ...]] = loop.create_future()
-
-    def ask() -> None:
-        try:
-            found = resolve(name)
-        except OSError as error:
-            _tell(loop, answer, error)
-        else:
-            _tell(loop, answer, found or OSError(f"{name} has no address"))
-
-    threading.Thread(target=ask, name="resolver", daemon=True).start()
-    return await answer
-
-
-def _tell(
-    loop: asyncio.AbstractEventLoop,
-    answer: asyncio.Future[tuple[bytes, ...]],
-    said: tuple[bytes, ...] | OSError,
-) -> None:
-    def settle() -> None:
-        if answer.done():
-            return
-        if isinstance(said, OSError):
-            answer.set_exception(said)
-        else:
-            answer.set_result(said)
-
-    with contextlib.suppress(RuntimeError):  # the server has stopped meanwhile
-        loop.call_soon_threadsafe(settle)
+    found = await aside(lambda: resolve(name), "resolver")
+    if not found:
+        raise OSError(f"{name} has no address")
+    return found
 
 
 def _named(settings: Settings, resolve: Resolve) -> list[Source]:

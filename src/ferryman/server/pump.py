@@ -63,6 +63,10 @@ class Pump:
         self._log = log
         self._closing_down = False
 
+    def use_keys(self, keys: Keys) -> None:
+        """Ask these from the next request on."""
+        self._keys = keys
+
     def run_batch(self) -> int:
         """Deal with what the datapath has to tell; returns how many events there were."""
         now = time.monotonic_ns()

@@ -15,14 +15,14 @@ class RelayAddresses:
     """Answers for one server; several `relay-ip` of a family take turns."""
 
     def __init__(self, settings: Settings) -> None:
+        self._turn = 0
         self.use(settings)
+
+    def use(self, settings: Settings) -> None:
+        """Relay IPs are these, and known by what these settings say, from now on."""
         self._configured: dict[Family, list[bytes]] = {family: [] for family in Family}
         for ip in settings.relay_ips:
             self._configured[Family.of(ip)].append(ip)
-        self._turn = 0
-
-    def use(self, settings: Settings) -> None:
-        """Relay IPs are known by what these settings say, from now on."""
         self._external = dict(settings.external)
         self._by_default = {Family.of(ip): ip for ip in settings.external_by_default}
 

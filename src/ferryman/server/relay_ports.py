@@ -8,7 +8,7 @@ from __future__ import annotations
 import errno
 import os
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from random import SystemRandom
 
 from ferryman.engine.five_tuple import Transport
@@ -39,12 +39,16 @@ class PortRange:
     """The free port numbers of one advertised IP; taking one at random costs the same always.
 
     Six octets a port: the free numbers in any order, and for each number its place among them.
+    `taken`: numbers that are not free, in the range or from one that held before.
     """
 
-    def __init__(self, first: int, last: int) -> None:
+    def __init__(self, first: int, last: int, taken: Iterable[int] = ()) -> None:
         self._first = first
         self._free = array("H", range(first, last + 1))
         self._place = array("i", range(last + 1 - first))
+        self._outside: set[int] = set()
+        for port in taken:
+            self._take_if_free(port)
 
     def __len__(self) -> int:
         return len(self._free)
@@ -68,14 +72,31 @@ class PortRange:
 
     def share(self, other: PortRange) -> None:
         """Take out what is not free in another range of the same bounds."""
-        for port in range(self._first, self._first + len(self._place)):
-            if port in self and port not in other:
-                self.take(port)
+        for port in other.taken():
+            self._take_if_free(port)
+
+    def taken(self) -> Iterator[int]:
+        """Every number that is not free, also of a range that held before."""
+        for offset, place in enumerate(self._place):
+            if place == _TAKEN:
+                yield self._first + offset
+        yield from self._outside
 
     def put_back(self, port: int) -> None:
-        if port not in self:
+        if not self._holds(port):
+            self._outside.discard(port)
+        elif port not in self:
             self._place[port - self._first] = len(self._free)
             self._free.append(port)
+
+    def _take_if_free(self, port: int) -> None:
+        if port in self:
+            self.take(port)
+        elif not self._holds(port):
+            self._outside.add(port)
+
+    def _holds(self, port: int) -> bool:
+        return 0 <= port - self._first < len(self._place)
 
 
 class RelayIp:
@@ -180,14 +201,27 @@ class RelayPorts:
             if shared is not relay.free:
                 self._merge(shared, relay.free)
 
+    def use_range(self, first_port: int, last_port: int) -> None:
+        """Lease these ports from now on; leases that are out stay."""
+        if (first_port, last_port) == (self._first, self._last):
+            return
+        self._first, self._last = first_port, last_port
+        for relay in self._relays.values():
+            self._drop_stock(relay)
+        for free in {id(free): free for free in self._ranges.values()}.values():
+            self._replace(free, PortRange(first_port, last_port, free.taken()))
+
     def _merge(self, shared: PortRange, other: PortRange) -> None:
         shared.share(other)
+        self._replace(other, shared)
+
+    def _replace(self, old: PortRange, new: PortRange) -> None:
         for relay in self._relays.values():
-            if relay.free is other:
-                relay.free = shared
+            if relay.free is old:
+                relay.free = new
         for known_as, free in self._ranges.items():
-            if free is other:
-                self._ranges[known_as] = shared
+            if free is old:
+                self._ranges[known_as] = new
 
     def take_trouble(self) -> str:
         """Why a socket could not be bound lately (no descriptors, say), told once; or nothing."""
@@ -220,7 +254,8 @@ class RelayPorts:
             del self._ranges[shared]
 
     def _keep(self, relay: RelayIp, single: RelayLease) -> None:
-        if len(relay.stock) < 2 * relay.stocked:
+        in_range = self._first <= single.bound.port <= self._last
+        if in_range and len(relay.stock) < 2 * relay.stocked:
             relay.stock[single.bound.port] = relay.lease(single.bound.port)
         else:
             self._release(relay.transport, single.bound)

@@ -7,67 +7,31 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import signal
 import time
-from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Protocol
 
 from structlog.typing import FilteringBoundLogger
 
 from ferryman.datapath import door
 from ferryman.server.pump import Pump
-from ferryman.server.settings import Listener
-from ferryman.wire.address import Address
 
 TICK_SECONDS = 1.0
 OWN_ADDRESSES_SECONDS = 10.0
 STOP_SECONDS = 1.0
 
 
-class ListenError(Exception):
-    """A listener could not be opened; the text says which and why."""
-
-
 class Datapath(door.Native, Protocol):
     """What the service needs of the native datapath (see `_native.pyi`)."""
 
-    def listen_udp(self, ip: bytes, port: int) -> int: ...
-    def listen_tcp(self, ip: bytes, port: int) -> int: ...
-    def listen_tls(self, ip: bytes, port: int) -> int: ...
     def start(self) -> None: ...
     def stop(self) -> None: ...
     def fileno(self) -> int: ...
 
 
-def open_listeners(
-    datapath: Datapath, listeners: tuple[Listener, ...], log: FilteringBoundLogger
-) -> tuple[Listener, ...]:
-    """Open all of them, with the ports they really got; raises ListenError at the first failure."""
-    return tuple(_open(datapath, listener, log) for listener in listeners)
-
-
-def _open(datapath: Datapath, listener: Listener, log: FilteringBoundLogger) -> Listener:
-    transport, address = listener.transport, listener.address
-    try:
-        port = _listen(datapath, listener)(address.ip, address.port)
-    except OSError as error:
-        reason = os.strerror(error.errno) if error.errno else str(error)
-        raise ListenError(f"cannot listen on {transport.name} {address}: {reason}") from error
-    opened = replace(listener, address=Address(address.ip, port))
-    log.info("listening", transport=transport.name.lower(), address=str(opened.address))
-    return opened
-
-
-def _listen(datapath: Datapath, listener: Listener) -> Callable[[bytes, int], int]:
-    if not listener.transport.is_stream:
-        return datapath.listen_udp
-    return datapath.listen_tcp if listener.plain else datapath.listen_tls
-
-
 class Service:
-    """Runs the pump on the event loop until SIGTERM or SIGINT; SIGUSR2 renews the certificate.
+    """Runs the pump on the event loop until SIGTERM or SIGINT; `on_signal` says what others do.
 
     `chores` run besides, each every so many seconds, and `watch`, which must not return before it
     is cancelled.
@@ -78,7 +42,7 @@ class Service:
         datapath: Datapath,
         pump: Pump,
         refresh_own_addresses: Callable[[], None],
-        renew_certificate: Callable[[], None],
+        on_signal: Mapping[signal.Signals, Callable[[], None]],
         log: FilteringBoundLogger,
         watch: Callable[[], Coroutine[None, None, None]] | None = None,
         chores: Sequence[tuple[float, Callable[[], None]]] = (),
@@ -86,7 +50,7 @@ class Service:
         self._datapath = datapath
         self._pump = pump
         self._refresh_own_addresses = refresh_own_addresses
-        self._renew_certificate = renew_certificate
+        self._on_signal = dict(on_signal)
         self._log = log
         self._watch = watch
         self._chores = tuple(chores)
@@ -97,7 +61,8 @@ class Service:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stopping.set)
-        loop.add_signal_handler(signal.SIGUSR2, self._renew_certificate)
+        for number, act in self._on_signal.items():
+            loop.add_signal_handler(number, act)
         self._datapath.start()
         loop.add_reader(self._datapath.fileno(), self._pump.run_batch)
         chores = [

@@ -6,7 +6,8 @@ Knows how a configuration is read, and nothing of the server: what `serve` runs 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -25,11 +26,13 @@ class ServeFlags:
     """What `serve` was asked for beyond the configuration.
 
     `greeting`: print the iceServers JSON with a fresh credential on stdout once ready. `program`:
-    the name that the server was started under.
+    the name that the server was started under. `reread`: the configuration from the same file and
+    flags once more; raises ConfigurationError.
     """
 
     greeting: bool = False
     program: str = "ferryman"
+    reread: Callable[[], Configuration] | None = field(default=None, compare=False)
 
 
 Serve = Callable[[Configuration, ServeFlags], int]
@@ -89,12 +92,13 @@ def _version(command: _Command) -> _Command:
 
 def _run(serve: Serve, path: Path | None, asked: ServeFlags, keys: Mapping[str, object]) -> None:
     """Read the configuration and serve; ends with the exit status."""
+    reread = partial(load, path, flags.given(keys))
     try:
-        configuration = load(path, flags.given(keys))
+        configuration = reread()
     except ConfigurationError as error:
         check_config.report(error)
         raise SystemExit(1) from None
-    raise SystemExit(serve(configuration, asked))
+    raise SystemExit(serve(configuration, replace(asked, reread=reread)))
 
 
 class _ServeCommand(click.Command):
