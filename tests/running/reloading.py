@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ferryman.wire.address import Address
-from tests.running.conftest import ACCOUNTS
+from tests.running.conftest import ACCOUNTS, logged
 from tests.servers import RunningServer, start_server
 from tests.turn_client import Peer, TurnClient
 
@@ -65,6 +65,7 @@ def reloadable(
     folder: Path, lines: Sequence[str] = OPEN, addresses: Sequence[str] = ("127.0.0.1",)
 ) -> Iterator[Reloadable]:
     with start_server(lines, folder, addresses=addresses) as server:
+        assert logged(server, "ready realm=")
         yield Reloadable(server, folder / "turnserver.conf")
 
 
