@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use rustls::ServerConfig;
 
-use crate::tls::{Tls, RECORD};
+use crate::tls::{Content, Tls, RECORD};
 
 /// The first octet of a TLS connection: a record of type handshake (RFC 8446 §5.1).
 ///
@@ -108,7 +108,12 @@ impl Carrier {
 
     /// Takes some octets to be sent, all that TLS can put into a batch of records; returns how
     /// many. WouldBlock when the network takes no more. `spare` gives and gets memory.
-    pub(crate) fn write(&mut self, octets: &[u8], spare: &mut Vec<Vec<u8>>) -> io::Result<usize> {
+    pub(crate) fn write(
+        &mut self,
+        octets: &[u8],
+        content: Content,
+        spare: &mut Vec<Vec<u8>>,
+    ) -> io::Result<usize> {
         let Guise::Tls(tls) = &mut self.guise else {
             return write_some(&mut self.stream, octets);
         };
@@ -116,7 +121,7 @@ impl Carrier {
         if octets.is_empty() {
             return Ok(0);
         }
-        let count = tls.seal(octets, spare)?;
+        let count = tls.seal(octets, content, spare)?;
         match flush(&mut self.stream, tls, spare) {
             Err(error) if !is_not_yet(&error) => Err(error),
             _ => Ok(count),

@@ -7,6 +7,7 @@ use ferryman_flow::{FiveTuple, Transport};
 
 use crate::carrier::{is_not_yet, Carrier};
 use crate::poller::Interest;
+use crate::tls::Content;
 
 /// Relayed packets beyond so many waiting bytes are dropped.
 pub(crate) const RELAYED_BACKLOG: usize = 256 << 10;
@@ -217,8 +218,10 @@ impl Connection {
     }
 
     fn write(&mut self, spare: &mut Vec<Vec<u8>>) {
+        let content = self.content();
         while self.waiting() > 0 {
-            match self.carrier.write(&self.backlog[self.written..], spare) {
+            let octets = &self.backlog[self.written..];
+            match self.carrier.write(octets, content, spare) {
                 Ok(count) => self.written += count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if is_not_yet(&error) => {
@@ -234,6 +237,13 @@ impl Connection {
         }
         self.written = 0;
         give_back(&mut self.backlog, spare);
+    }
+
+    fn content(&self) -> Content {
+        match self.role {
+            Role::Joined(_) => Content::Bytes,
+            Role::Messages | Role::Binding(_) => Content::Messages,
+        }
     }
 
     /// Moves what waits to the front, so that the vector cannot grow beyond what waits.

@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use ferryman_flow::Direction;
 
+use crate::carrier::is_not_yet;
 use crate::poller::Interest;
 
 /// While so many bytes wait for one side, nothing is read from the other.
@@ -143,11 +144,4 @@ impl AsFd for PeerStream {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.stream.as_fd()
     }
-}
-
-fn is_not_yet(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
-    )
 }

@@ -11,7 +11,7 @@ use crate::clock::SECOND;
 use crate::counters::Counter;
 use crate::peer_stream::{PeerStream, Stage};
 use crate::poller::{Interest, Ready, Token};
-use crate::queue::Event;
+use crate::queue::{Asker, Event};
 use crate::tcp_relay_socket::{connect_from, Arrived};
 use crate::worker::Worker;
 
@@ -190,12 +190,16 @@ impl Worker {
         if self.poller.add(&stream, token, stream.interest).is_err() {
             return;
         }
-        self.peers.insert(connection, stream);
-        self.forwarder.shared.queue.push(Event::Arrived {
+        let arrived = || Event::Arrived {
             allocation,
             peer,
             connection,
-        });
+        };
+        // A peer may come and go as often as it likes: what it can fill is limited.
+        if !self.forwarder.shared.queue.offer(Asker::Stream, arrived) {
+            return self.forwarder.shared.counters.add(Counter::PeersTooMany, 1);
+        }
+        self.peers.insert(connection, stream);
     }
 
     fn rest_tcp(&mut self, allocation: u64) {

@@ -18,14 +18,39 @@ use rustls::ServerConfig;
 
 use crate::connection;
 
+/// What a record can hold (RFC 8446 §5.1).
+const PLAINTEXT: usize = 16_384;
 /// The longest record, with its header (RFC 5246 §6.2.3).
-pub(crate) const RECORD: usize = 16_384 + 2_048 + 5;
+pub(crate) const RECORD: usize = PLAINTEXT + 2_048 + 5;
 /// How much of a handshake may lie here unfinished: a hello and a short chain of certificates.
 const UNFINISHED: usize = 2 * RECORD;
 /// With so many octets of records in hand nothing more is encrypted: they leave in one piece.
 const BATCH: usize = 64 << 10;
 /// What a record adds to a message; when it is more, `encrypt` says so.
 const OVERHEAD: usize = 64;
+
+/// What a client is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Content {
+    /// STUN messages and ChannelData.
+    Messages,
+    /// A peer's bytes (RFC 6062 §5.4), whatever they look like.
+    Bytes,
+}
+
+impl Content {
+    /// What goes into a record of its own; where octets begin with no message, as many of them as
+    /// come.
+    fn first(self, octets: &[u8]) -> &[u8] {
+        if self == Self::Bytes {
+            return &octets[..octets.len().min(PLAINTEXT)];
+        }
+        match stream::next(octets, octets.len()) {
+            stream::Frame::Complete { consumed, .. } => &octets[..consumed],
+            _ => &octets[..octets.len().min(BATCH)],
+        }
+    }
+}
 
 /// One connection's TLS.
 pub(crate) struct Tls {
@@ -161,17 +186,23 @@ impl Tls {
     /// WouldBlock before the handshake is over.
     ///
     /// Each message has a record of its own: there are clients that take what they read at once
-    /// for one message, as coturn's own does.
-    pub(crate) fn seal(&mut self, octets: &[u8], spare: &mut Vec<Vec<u8>>) -> io::Result<usize> {
+    /// for one message, as coturn's own does. Where there are none, records are as long as they
+    /// can be.
+    pub(crate) fn seal(
+        &mut self,
+        octets: &[u8],
+        content: Content,
+        spare: &mut Vec<Vec<u8>>,
+    ) -> io::Result<usize> {
         if self.records.capacity() == 0 {
             self.records = spare.pop().unwrap_or_default();
         }
         let mut taken = 0;
         self.write(|traffic, records| {
             while taken < octets.len() && records.len() < BATCH {
-                let message = message(&octets[taken..]);
-                encrypt(traffic, message, records)?;
-                taken += message.len();
+                let part = content.first(&octets[taken..]);
+                encrypt(traffic, part, records)?;
+                taken += part.len();
             }
             Ok(())
         })?;
@@ -239,14 +270,6 @@ fn encode(
     records.resize(start + required_size, 0);
     let written = message.encode(&mut records[start..]);
     written.map(drop).map_err(io::Error::other)
-}
-
-/// The message that some octets begin with; where they begin with none, as many of them as come.
-fn message(octets: &[u8]) -> &[u8] {
-    match stream::next(octets, octets.len()) {
-        stream::Frame::Complete { consumed, .. } => &octets[..consumed],
-        _ => &octets[..octets.len().min(BATCH)],
-    }
 }
 
 /// Appends the record of a message, or as many as it takes.

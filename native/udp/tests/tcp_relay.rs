@@ -8,14 +8,18 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use ferryman_flow::{Change, FiveTuple};
-use ferryman_udp::{Command, Event};
+use ferryman_udp::{Command, Event, Settings};
 use rig::tls::{first, machine, shake_hands, TlsStream, VERSIONS};
 use rig::*;
+use socket2::SockRef;
 
 const ALLOCATION: u64 = 7;
 const CONNECTION: u64 = 1;
 const CONNECTION_BIND: u16 = 0x000B;
+const REFRESH: u16 = 0x0004;
 const NEVER: u64 = u64::MAX;
+/// What a record of AES-GCM has besides its octets in TLS 1.2 and 1.3: a nonce or a type, and a tag.
+const OVERHEAD: [usize; 2] = [8 + 16, 1 + 16];
 
 /// A client's connection, over TCP or TLS.
 enum Line {
@@ -319,8 +323,9 @@ fn a_peer_that_is_gone_before_the_join_leaves_a_closed_connection() {
     let listener = TcpListener::bind((LOCALHOST, 0)).unwrap();
     assert!(connect(&rig, listener.local_addr().unwrap()));
     let (peer, _) = listener.accept().unwrap();
-    let socket = socket2::SockRef::from(&peer);
-    socket.set_linger(Some(Duration::ZERO)).unwrap();
+    SockRef::from(&peer)
+        .set_linger(Some(Duration::ZERO))
+        .unwrap();
     drop(peer);
     assert_eq!(ended(&rig), (0, 0));
     let mut line = Line::connect(&rig, None);
@@ -353,6 +358,67 @@ fn a_client_that_binds_and_leaves_is_closed_with_its_peer() {
         assert_eq!(joined.peer.read(&mut [0]).unwrap(), 0);
         drop(joined.peer);
         ended(&joined.rig);
+    }
+}
+
+#[test]
+fn a_peers_bytes_are_sealed_as_bytes_whatever_they_look_like() {
+    const LENGTH: usize = 64 << 10;
+    for version in [0, 1] {
+        for looks_like in [vec![0x40, 0, 0, 0], vec![0; 4], request(BINDING)] {
+            let mut joined = joined(Some(version), 0);
+            let octets: Vec<u8> = looks_like.into_iter().cycle().take(LENGTH).collect();
+            joined.peer.write_all(&octets).unwrap();
+            let Line::Tls(stream) = &mut joined.line else {
+                panic!("TLS was asked for")
+            };
+            let records = records_of(&mut stream.sock, LENGTH, OVERHEAD[version]);
+            assert!(records <= 32, "{records} records");
+        }
+    }
+}
+
+/// How many records hold so many octets, as they come from the network.
+fn records_of(network: &mut TcpStream, length: usize, overhead: usize) -> usize {
+    let (mut records, mut left) = (0, length);
+    while left > 0 {
+        let header = receive_exactly(network, 5);
+        let sealed = usize::from(u16::from_be_bytes([header[3], header[4]]));
+        receive_exactly(network, sealed);
+        left -= sealed - overhead;
+        records += 1;
+    }
+    records
+}
+
+#[test]
+fn peers_that_come_leave_clients_their_room_in_the_queue() {
+    let rig = Rig::of(Settings {
+        queue_limit: 4,
+        ..Settings::default()
+    });
+    let client = rig.udp_client(1);
+    let (_control, bound) = allocate(&rig, 0);
+    rig.permit(ALLOCATION, bound);
+    let _peers: Vec<_> = (0..20)
+        .map(|_| TcpStream::connect(bound).unwrap())
+        .collect();
+    rig.is_alive();
+    rig.is_alive();
+    assert!(rig.counter("dropped_peers_too_many") >= 16);
+    client.send(&request(REFRESH));
+    rig.is_alive();
+    assert_eq!(rig.counter("dropped_queue_full"), 0);
+    let events = rig.datapath.drain(100);
+    let is_request = |event: &&Event| matches!(event, Event::Request { .. });
+    assert_eq!(events.iter().filter(is_request).count(), 1);
+    assert!(events.len() <= 4, "{events:?}");
+
+    // There is room again.
+    let peer = TcpStream::connect(bound).unwrap();
+    match rig.event() {
+        Event::Arrived { peer: from, .. } => assert_eq!(from, peer.local_addr().unwrap()),
+        other => panic!("{other:?}"),
     }
 }
 
