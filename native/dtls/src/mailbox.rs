@@ -39,13 +39,11 @@ impl Mailbox {
         self.octets.clear();
     }
 
-    fn read(&mut self, room: &mut [u8]) -> Option<usize> {
-        if !std::mem::take(&mut self.waiting) {
-            return None;
-        }
-        let length = self.arrived.len().min(room.len());
-        room[..length].copy_from_slice(&self.arrived[..length]);
-        Some(length)
+    /// The datagram that has arrived, once, as much of it as there is room for.
+    fn read(&mut self, room: usize) -> Option<&[u8]> {
+        std::mem::take(&mut self.waiting)
+            .then(|| &self.arrived[..self.arrived.len().min(room)])
+            .filter(|octets| !octets.is_empty())
     }
 
     fn write(&mut self, datagram: &[u8]) {
@@ -135,22 +133,51 @@ unsafe extern "C" fn read(bio: Opaque, room: *mut c_char, length: c_int) -> c_in
     if room.is_null() || length <= 0 {
         return 0;
     }
-    // SAFETY: OpenSSL offers `length` bytes of its own to be written to.
-    let room = unsafe { std::slice::from_raw_parts_mut(room.cast::<u8>(), length as usize) };
-    room.fill(0);
     // SAFETY: setting flags of a BIO that is alive.
     unsafe { (library.BIO_clear_flags)(bio, RETRY_READ) };
-    match mailbox.read(room) {
-        Some(length) if length > 0 => length as c_int,
-        _ => {
-            // SAFETY: as above.
-            unsafe { (library.BIO_set_flags)(bio, RETRY_READ) };
-            -1
-        }
-    }
+    let Some(octets) = mailbox.read(length as usize) else {
+        // SAFETY: as above.
+        unsafe { (library.BIO_set_flags)(bio, RETRY_READ) };
+        return -1;
+    };
+    // SAFETY: OpenSSL offers `length` bytes of its own to be written to, which nobody has to have
+    // written before; `octets` is no longer, and lies in a vector of the mailbox.
+    unsafe { ptr::copy_nonoverlapping(octets.as_ptr(), room.cast::<u8>(), octets.len()) };
+    octets.len() as c_int
 }
 
 unsafe extern "C" fn control(_: Opaque, command: c_int, _: c_long, _: *mut c_void) -> c_long {
     // Nothing is held back, so that a flush succeeds; OpenSSL takes 0 for "not known here".
     c_long::from(command == FLUSH)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_has_arrived_is_written_and_it_is_read_once() {
+        let library = Library::get().unwrap();
+        let mut mailbox = Box::<Mailbox>::default();
+        mailbox.arrive(b"datagram");
+        let bio = open(library, &raw mut *mailbox).unwrap();
+        let mut room = [0x55_u8; 64];
+        let mut take = |length| {
+            // SAFETY: a BIO of ours, whose mailbox nobody else holds, and a room so long.
+            let count = unsafe { read(bio, room.as_mut_ptr().cast(), length) };
+            (count, room)
+        };
+        let (count, room) = take(64);
+        assert_eq!((count, &room[..8]), (8, &b"datagram"[..]));
+        assert_eq!(room[8..], [0x55; 56]);
+        assert_eq!(take(64).0, -1);
+
+        mailbox.arrive(b"");
+        assert_eq!(take(64).0, -1);
+        mailbox.arrive(b"DATAGRAM");
+        let (count, room) = take(4);
+        assert_eq!((count, &room[..8]), (4, &b"DATAgram"[..]));
+        assert_eq!(take(4).0, -1);
+    }
 }

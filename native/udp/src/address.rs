@@ -20,11 +20,25 @@ unsafe impl Plain for RawAddress {}
 pub(crate) const ADDRESS_LENGTH: libc::socklen_t = size_of::<RawAddress>() as libc::socklen_t;
 
 impl RawAddress {
+    /// No address of any kind; every byte of it is initialized, and stays so.
+    fn zeroed() -> Self {
+        let unspecified = libc::in6_addr { s6_addr: [0; 16] };
+        let v6 = libc::sockaddr_in6 {
+            sin6_family: 0,
+            sin6_port: 0,
+            sin6_flowinfo: 0,
+            sin6_addr: unspecified,
+            sin6_scope_id: 0,
+        };
+        Self { v6 }
+    }
+
     /// The kernel's form of an address, and its length.
     pub(crate) fn of(address: SocketAddr) -> (Self, libc::socklen_t) {
+        let mut raw = Self::zeroed();
         match address {
             SocketAddr::V4(address) => {
-                let v4 = libc::sockaddr_in {
+                raw.v4 = libc::sockaddr_in {
                     sin_family: libc::AF_INET as libc::sa_family_t,
                     sin_port: address.port().to_be(),
                     sin_addr: libc::in_addr {
@@ -32,13 +46,10 @@ impl RawAddress {
                     },
                     sin_zero: [0; 8],
                 };
-                (
-                    Self { v4 },
-                    size_of::<libc::sockaddr_in>() as libc::socklen_t,
-                )
+                (raw, size_of::<libc::sockaddr_in>() as libc::socklen_t)
             }
             SocketAddr::V6(address) => {
-                let v6 = libc::sockaddr_in6 {
+                raw.v6 = libc::sockaddr_in6 {
                     sin6_family: libc::AF_INET6 as libc::sa_family_t,
                     sin6_port: address.port().to_be(),
                     sin6_flowinfo: 0,
@@ -47,17 +58,14 @@ impl RawAddress {
                     },
                     sin6_scope_id: 0,
                 };
-                (
-                    Self { v6 },
-                    size_of::<libc::sockaddr_in6>() as libc::socklen_t,
-                )
+                (raw, size_of::<libc::sockaddr_in6>() as libc::socklen_t)
             }
         }
     }
 
     /// The address, without flow label and scope; `None` for what is neither IPv4 nor IPv6.
     pub(crate) fn decode(&self) -> Option<SocketAddr> {
-        // SAFETY: every byte of the union is initialized (it is made zeroed or by `of`), and the
+        // SAFETY: every byte of the union is initialized (it is made zeroed, also by `of`), and the
         // family lies at the beginning of each of its forms.
         match i32::from(unsafe { self.family }) {
             libc::AF_INET => {
@@ -104,5 +112,25 @@ mod tests {
         let mut raw = RawAddress::of(SocketAddr::from(([0; 16], 0))).0;
         raw.family = libc::AF_UNIX as libc::sa_family_t;
         assert_eq!(raw.decode(), None);
+    }
+
+    #[test]
+    fn no_byte_behind_an_ipv4_address_is_left_to_chance() {
+        #[inline(never)]
+        fn use_the_stack(octet: u8) {
+            let used = std::hint::black_box([octet; 4096]);
+            assert_eq!(used[4095], octet);
+        }
+        let of =
+            std::hint::black_box(RawAddress::of as fn(SocketAddr) -> (RawAddress, libc::socklen_t));
+        let address = SocketAddr::from(([192, 0, 2, 1], 3478));
+        for octet in [0x55, 0xAA] {
+            use_the_stack(octet);
+            let (raw, _) = of(address);
+            // SAFETY: every byte is initialized, and any bytes make a `sockaddr_in6`.
+            let v6 = unsafe { raw.v6 };
+            assert_eq!(v6.sin6_addr.s6_addr[8..], [0; 8]);
+            assert_eq!(v6.sin6_scope_id, 0);
+        }
     }
 }
