@@ -448,33 +448,6 @@ impl Table {
         allocation.hears_of(peer, now)
     }
 
-    /// How many bytes of a stream an allocation may carry now, for whoever reads a stream on its
-    /// behalf: read no more than this, `spend` what was passed on, and at 0 stop reading until
-    /// `room_at`. A stream is paused; packets are dropped. `u64::MAX` without a limit, 0 for an
-    /// empty slot.
-    pub fn room(&mut self, slot: Slot, direction: Direction, now: u64) -> u64 {
-        let allocation = self.slots.get_mut(slot);
-        allocation.map_or(0, |allocation| allocation.bandwidth.room(direction, now))
-    }
-
-    /// The instant from which `length` bytes may pass; no more than a second's worth is waited
-    /// for.
-    pub fn room_at(&mut self, slot: Slot, direction: Direction, length: u64, now: u64) -> u64 {
-        let allocation = self.slots.get_mut(slot);
-        allocation.map_or(now, |allocation| {
-            allocation.bandwidth.opens_at(direction, length, now)
-        })
-    }
-
-    /// Takes bytes of a stream that were passed on out of what the allocation may carry. Counts
-    /// nothing in its `Usage`.
-    pub fn spend(&mut self, slot: Slot, direction: Direction, length: usize, now: u64) {
-        if let Some(allocation) = self.slots.get_mut(slot) {
-            allocation.bandwidth.room(direction, now);
-            allocation.bandwidth.take(direction, length);
-        }
-    }
-
     fn relays(&self, slot: Slot, family: Family, now: u64) -> bool {
         self.slots
             .get(slot)

@@ -1,10 +1,9 @@
-//! What an allocation may carry (`max-bps`): packets are dropped, streams pause.
+//! What an allocation may carry (`max-bps`): packets beyond it are dropped.
 
-use ferryman_flow::{Direction, Reason, Slot, Table};
+use ferryman_flow::{FromClient, FromPeer, Reason, Slot};
 
 use crate::world::*;
 
-const SECOND: u64 = 1_000_000_000;
 const RATE: u64 = 100_000;
 
 /// Alice again, with a limit.
@@ -24,9 +23,13 @@ fn limited() -> (World, Slot) {
 #[test]
 fn channel_data_and_send_indications_are_dropped_alike_when_the_bucket_is_empty() {
     let (mut world, slot) = limited();
-    world
-        .table
-        .spend(slot, Direction::ToPeer, RATE as usize - 8, NOW);
+    let nearly_half = channel_data(0x4000, &[0; RATE as usize / 2 - 4]);
+    for _ in 0..2 {
+        assert!(matches!(
+            world.says(&nearly_half),
+            FromClient::ToPeer { .. }
+        ));
+    }
     assert_eq!(
         world.says(&channel_data(0x4000, b"four")),
         world.to_peer(PEER, 4..8)
@@ -50,31 +53,18 @@ fn what_is_not_permitted_takes_nothing() {
     world.says(&send("198.51.100.8:1", b"hello"));
     world.says(&channel_data(0x4001, b"hello"));
     world.hears("198.51.100.8:1");
-    assert_eq!(world.table.room(slot, Direction::ToPeer, NOW), RATE);
-    assert_eq!(world.table.room(slot, Direction::ToClient, NOW), RATE);
-}
-
-#[test]
-fn a_stream_is_told_how_much_it_may_carry_and_when_to_go_on() {
-    let (mut world, slot) = limited();
-    let table: &mut Table = &mut world.table;
-    table.spend(slot, Direction::ToClient, RATE as usize, NOW);
-    assert_eq!(table.room(slot, Direction::ToClient, NOW), 0);
-    assert_eq!(table.room(slot, Direction::ToPeer, NOW), RATE);
-    let at = table.room_at(slot, Direction::ToClient, 50_000, NOW);
-    assert_eq!(at, NOW + SECOND / 2);
-    assert_eq!(table.room(slot, Direction::ToClient, at), 50_000);
-}
-
-#[test]
-fn streams_without_a_limit_and_without_an_allocation() {
-    let mut world = World::new();
+    let half = channel_data(0x4000, &[0; RATE as usize / 2]);
+    for _ in 0..2 {
+        let heard = world
+            .table
+            .from_peer(slot, address(PEER), half.len() - 4, NOW);
+        assert!(matches!(heard, FromPeer::ToClient { .. }));
+        assert!(matches!(world.says(&half), FromClient::ToPeer { .. }));
+    }
     assert_eq!(
-        world.table.room(world.alice, Direction::ToPeer, NOW),
-        u64::MAX
+        world.says(&channel_data(0x4000, b"more")),
+        dropped(Reason::OverBandwidth)
     );
-    world
-        .table
-        .apply(ferryman_flow::Change::Close { allocation: ALICE });
-    assert_eq!(world.table.room(world.alice, Direction::ToPeer, NOW), 0);
+    let more = world.table.from_peer(slot, address(PEER), 1, NOW);
+    assert_eq!(more, FromPeer::Drop(Reason::OverBandwidth));
 }
