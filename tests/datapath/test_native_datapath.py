@@ -55,6 +55,21 @@ def test_binding_is_answered_and_an_allocate_request_is_asked(datapath: Datapath
         assert client.recvfrom(100) == (b"a reply", ("127.0.0.2", port))
 
 
+def test_discovery_is_offered_until_it_is_withdrawn(datapath: Datapath) -> None:
+    port = datapath.listen_udp(LOCALHOST, 0)
+    datapath.start()
+    other = socket.inet_aton("127.0.0.2")
+    other_address = b"\x80\x2c\x00\x08\x00\x01"
+    datapath.offer_discovery(((LOCALHOST, other), (LOCALHOST, other), (port, port ^ 1)))
+    with _socket() as client:
+        for offered, withdrawn in ((True, 2), (True, 1), (False, 1)):
+            client.sendto(BINDING, ("127.0.0.1", port))
+            assert (other_address in client.recv(100)) is offered
+            datapath.withdraw_discovery(withdrawn)
+    with pytest.raises(ValueError, match="a family is 1"):
+        datapath.withdraw_discovery(4)
+
+
 def test_every_command_crosses_and_a_close_tells_the_usage(datapath: Datapath) -> None:
     port = datapath.listen_udp(LOCALHOST, 0)
     datapath.start()

@@ -8,7 +8,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 
 from ferryman.datapath.door import RawDiscovery
 from ferryman.engine.five_tuple import Transport
-from ferryman.wire.address import Address
+from ferryman.wire.address import Address, Family
 from ferryman.wire.channel_data import encode_channel_data
 from tests.datapath.arena import (
     CLIENTS,
@@ -253,14 +253,17 @@ def test_every_packet_to_a_flow_that_stands_gets_one_verdict(
     said=st.lists(binding_requests | mutated_binding_requests, min_size=10, max_size=20),
     fingerprint=booleans,
     mapped_address=booleans,
-    offers=st.lists(st.sampled_from([DISCOVERY, DISCOVERY_V6]), max_size=2),
+    offers=st.lists(st.sampled_from([DISCOVERY, DISCOVERY_V6, *Family]), max_size=3),
 )
 def test_every_binding_request_gets_one_answer_from_one_place(
-    said: list[bytes], fingerprint: bool, mapped_address: bool, offers: list[RawDiscovery]
+    said: list[bytes], fingerprint: bool, mapped_address: bool, offers: list[RawDiscovery | Family]
 ) -> None:
     twins = Twins(fingerprint=fingerprint, mapped_address=mapped_address)
     for offer in offers:
-        twins.offer_discovery(offer)
+        if isinstance(offer, Family):
+            twins.withdraw_discovery(offer)
+        else:
+            twins.offer_discovery(offer)
     for client in CLIENTS:
         for packet in said:
             verdict = twins.from_client(client, packet, NOW)

@@ -7,7 +7,7 @@ from typing import Any
 from ferryman.datapath._native import Table
 from ferryman.datapath.door import RawDiscovery
 from ferryman.datapath.fake import FakeTable
-from ferryman.wire.address import Address
+from ferryman.wire.address import Address, Family
 
 Verdict = tuple[Any, ...]
 RawFiveTuple = tuple[int, bytes, int, bytes, int, int]
@@ -24,6 +24,10 @@ class Twins:
     def offer_discovery(self, addresses: RawDiscovery) -> None:
         self.native.offer_discovery(addresses)
         self.fake.offer_discovery(addresses)
+
+    def withdraw_discovery(self, family: Family) -> None:
+        self.native.withdraw_discovery(family)
+        self.fake.withdraw_discovery(family)
 
     def apply(self, *command: object) -> tuple[int, int, int, int, int] | None:
         native, fake = self.native.apply(command), self.fake.apply(command)

@@ -66,6 +66,21 @@ def test_two_addresses_that_are_one_outside_are_not_offered() -> None:
     assert [entry["address"] for entry in capture.entries] == ["203.0.113.1"]
 
 
+def test_an_offer_is_withdrawn_when_its_addresses_become_one_outside() -> None:
+    table, (log, capture) = Table(), make_log()
+    two = settings(external={ONE.ip: OUTSIDE, OTHER.ip: FURTHER})
+    addresses = RelayAddresses(two)
+    offer_discovery(table, two, addresses, log)
+    one = settings(external={ONE.ip: OUTSIDE, OTHER.ip: OUTSIDE})
+    addresses.use(one)
+    offer_discovery(table, one, addresses, log)
+    assert other_address(table) is None
+    assert [entry["address"] for entry in capture.entries] == ["203.0.113.1"]
+    addresses.use(two)
+    offer_discovery(table, two, addresses, log)
+    assert other_address(table) == Address(FURTHER, 3479)
+
+
 def test_nothing_is_offered_without_a_pair() -> None:
     table, (log, capture) = Table(), make_log()
     offer_discovery(table, Settings(()), RelayAddresses(Settings(())), log)

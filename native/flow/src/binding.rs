@@ -11,7 +11,7 @@ use std::net::SocketAddr;
 
 use crate::discovery::{Corner, Discovery};
 use crate::stun::{self, Class};
-use crate::{FiveTuple, Transport};
+use crate::{Family, FiveTuple, Transport};
 use asked::Asked;
 use response::Response;
 
@@ -35,9 +35,14 @@ pub struct Settings {
 impl Settings {
     /// Where clients can discover; replaces what was said of the same family.
     pub fn offer(&mut self, discovery: Discovery) {
-        let is_other = |known: &Discovery| known.bound[0].is_ipv4() != discovery.bound[0].is_ipv4();
-        self.discovery.retain(is_other);
+        self.withdraw(Family::of(discovery.bound[0]));
         self.discovery.push(discovery);
+    }
+
+    /// Clients can discover on no address of this family any more.
+    pub fn withdraw(&mut self, family: Family) {
+        self.discovery
+            .retain(|known| Family::of(known.bound[0]) != family);
     }
 
     fn corner(&self, server: SocketAddr) -> Option<(&Discovery, Corner)> {

@@ -9,7 +9,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple};
 
 use crate::address::{
-    address_of, discovery_of, ip_bytes, raw_family, raw_five_tuple, RawDiscovery,
+    address_of, discovery_of, family_of, ip_bytes, raw_family, raw_five_tuple, RawDiscovery,
 };
 use crate::command::command_of;
 use crate::os_error::os_error;
@@ -65,6 +65,11 @@ impl Datapath {
 
     fn offer_discovery(&self, addresses: RawDiscovery<'_>) -> PyResult<()> {
         self.native.offer_discovery(discovery_of(&addresses)?);
+        Ok(())
+    }
+
+    fn withdraw_discovery(&self, family: u8) -> PyResult<()> {
+        self.native.withdraw_discovery(family_of(family)?);
         Ok(())
     }
 

@@ -13,7 +13,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple};
 
 use crate::address::{
-    address_of, discovery_of, five_tuple_of, ip_bytes, RawDiscovery, RawFiveTuple,
+    address_of, discovery_of, family_of, five_tuple_of, ip_bytes, RawDiscovery, RawFiveTuple,
 };
 use crate::command::command_of;
 
@@ -52,6 +52,11 @@ impl Table {
 
     fn offer_discovery(&mut self, addresses: RawDiscovery<'_>) -> PyResult<()> {
         self.binding.offer(discovery_of(&addresses)?);
+        Ok(())
+    }
+
+    fn withdraw_discovery(&mut self, family: u8) -> PyResult<()> {
+        self.binding.withdraw(family_of(family)?);
         Ok(())
     }
 

@@ -9,7 +9,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use ferryman_dtls::{Credentials, Endpoint, Trouble};
-use ferryman_flow::Discovery;
+use ferryman_flow::{Discovery, Family};
 
 use crate::certificate::Certificate;
 use crate::counters::Counters;
@@ -176,6 +176,11 @@ impl Datapath {
     /// was offered for the same family before is forgotten. May be called at any time.
     pub fn offer_discovery(&self, discovery: Discovery) {
         self.shared.inbox.post([Order::Discover(discovery)]);
+    }
+
+    /// Offers NAT behaviour discovery over this family no more.
+    pub fn withdraw_discovery(&self, family: Family) {
+        self.shared.inbox.post([Order::Withdraw(family)]);
     }
 
     /// Serves DTLS beside UDP at every listener, with this certificate for those who come from now

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use ferryman_dtls::Endpoint;
-use ferryman_flow::{Change, Discovery, FiveTuple};
+use ferryman_flow::{Change, Discovery, Family, FiveTuple};
 use rustls::ServerConfig;
 
 use crate::acceptor::Acceptor;
@@ -77,6 +77,8 @@ pub(crate) enum Order {
     Discover(Discovery),
     /// Answer and admit in this way from now on; discovery is offered no more.
     Choose(Choices),
+    /// Offer discovery over this family no more.
+    Withdraw(Family),
     /// Speak TLS in this way with those who connect from now on.
     Secure(Option<Arc<ServerConfig>>),
     /// Speak DTLS with those who come from now on, or with none of them.

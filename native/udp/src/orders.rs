@@ -67,6 +67,7 @@ impl Worker {
                 Order::Secure(config) => self.tls = config,
                 Order::ServeDtls(Some(endpoint)) => self.serve_dtls(endpoint),
                 Order::ServeDtls(None) => self.forwarder.dtls.stop(),
+                Order::Withdraw(family) => self.forwarder.binding.withdraw(family),
             }
         }
         self.resume_paused();

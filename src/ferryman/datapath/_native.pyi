@@ -149,6 +149,10 @@ class Datapath:
         on them alone; replaces what was offered for the same family. May be called at any time.
         ValueError for IPs of two families."""
 
+    def withdraw_discovery(self, family: int) -> None:
+        """Offers it no more on addresses of this family (1 IPv4, 2 IPv6); nothing where it was
+        not offered. ValueError for another number."""
+
     def bind_relay(self, ip: bytes, port: int) -> None:
         """Binds a relay socket ahead of need, for an Open that names this address. OSError."""
 
@@ -194,6 +198,7 @@ class Table:
 
     def __new__(cls, *, fingerprint: bool = False, mapped_address: bool = False) -> Table: ...
     def offer_discovery(self, addresses: _RawDiscovery) -> None: ...
+    def withdraw_discovery(self, family: int) -> None: ...
     def apply(self, command: _RawCommand) -> tuple[int, int, int, int, int] | None:
         """Obeys a command; a Close returns packets and bytes sent, packets and bytes received,
         packets dropped."""

@@ -200,6 +200,7 @@ class FakeTable:
     def __init__(self, *, fingerprint: bool = False, mapped_address: bool = False) -> None:
         self._answers = BindingAnswers(fingerprint, mapped_address)
         self.offer_discovery = self._answers.offer
+        self.withdraw_discovery = self._answers.withdraw
         self._allocations: dict[int, _Allocation] = {}
         self._by_client: dict[RawFiveTuple, _Allocation] = {}
         self._by_bound: dict[Address, _Allocation] = {}

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 from ferryman.datapath.door import RawDiscovery, RawFiveTuple
 from ferryman.engine.five_tuple import Transport
-from ferryman.wire.address import Address
+from ferryman.wire.address import Address, Family
 from ferryman.wire.message import Message, decode_untrusted, encode
 from ferryman.wire.registry import UNDERSTOOD, Attribute, ErrorCode, MessageClass, Method
 from ferryman.wire.values import encode_address, encode_error, encode_types, encode_xor_address
@@ -47,15 +47,19 @@ class _Asked(NamedTuple):
 
 @dataclass(slots=True)
 class BindingAnswers:
-    """What an operator chose about the answers; `offers` by the length of the IPs."""
+    """What an operator chose about the answers; `offers` by the family of the IPs."""
 
     fingerprint: bool = False
     mapped_address: bool = False
-    offers: dict[int, RawDiscovery] = field(default_factory=dict)
+    offers: dict[Family, RawDiscovery] = field(default_factory=dict)
 
     def offer(self, addresses: RawDiscovery) -> None:
         """Where clients can discover; replaces what was said of the same family."""
-        self.offers[len(addresses[0][0])] = addresses
+        self.offers[Family.of(addresses[0][0])] = addresses
+
+    def withdraw(self, family: int) -> None:
+        """Clients can discover on no address of this family any more."""
+        self.offers.pop(Family(family), None)
 
     def answer_untrusted(self, five_tuple: RawFiveTuple, packet: bytes) -> Answer:
         """The answer to a Binding request; raises Malformed when there is to be none."""
@@ -120,30 +124,30 @@ class BindingAnswers:
         )
 
     def _corner(self, server: Address) -> _Corner | None:
-        offer = self.offers.get(len(server.ip))
+        offer = self.offers.get(server.family)
         if offer is None or server.ip not in offer[0] or server.port not in offer[2]:
             return None
-        return _Corner(offer[0].index(server.ip), offer[2].index(server.port), len(server.ip))
+        return _Corner(offer[0].index(server.ip), offer[2].index(server.port), server.family)
 
     def _bound(self, corner: _Corner) -> Address:
-        bound, _, ports = self.offers[corner.length]
+        bound, _, ports = self.offers[corner.family]
         return Address(bound[corner.ip], ports[corner.port])
 
     def _advertised(self, corner: _Corner) -> Address:
-        _, advertised, ports = self.offers[corner.length]
+        _, advertised, ports = self.offers[corner.family]
         return Address(advertised[corner.ip], ports[corner.port])
 
 
 class _Corner(NamedTuple):
-    """One of the four addresses: which IP, which port, and how long IPs of the family are."""
+    """One of the four addresses: which IP, which port, of which family."""
 
     ip: int
     port: int
-    length: int
+    family: Family
 
     def changed(self, ip: bool, port: bool) -> _Corner:
         """RFC 5780 §6.1, table 1."""
-        return _Corner(self.ip ^ ip, self.port ^ port, self.length)
+        return _Corner(self.ip ^ ip, self.port ^ port, self.family)
 
 
 def _asked(request: Message) -> _Asked:
