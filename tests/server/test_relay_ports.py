@@ -28,8 +28,13 @@ class Sockets:
         self.bound: set[tuple[Transport, Address]] = set()
         self.occupied = occupied or set()
         self.error = error
+        self.broken: bytes | None = None
+        self.tried = 0
 
     def bind(self, transport: Transport, address: Address) -> None:
+        self.tried += 1
+        if address.ip == self.broken:
+            raise OSError(errno.EADDRNOTAVAIL, "no such address")
         if address.port in self.occupied:
             raise OSError(self.error, "refused")
         assert (transport, address) not in self.bound
@@ -93,6 +98,44 @@ def test_another_failure_to_bind_is_no_port_and_loses_none(error: int) -> None:
     assert ports.take_trouble() == ""
     sockets.occupied.clear()
     assert taken(ports).bound.port == 50_000
+
+
+def test_the_trouble_of_one_address_is_not_anothers() -> None:
+    broken, good = Address.of("192.0.2.8", 3478), LOCAL
+    for _ in range(20):
+        sockets = Sockets(occupied={50_000, 50_001, 50_002})
+        sockets.broken = broken.ip
+        ports = make(sockets, 50_000, 50_003)
+        assert ports.lease(IPV4, broken, now=0) is Refusal.NO_PORT
+        lease = ports.lease(IPV4, good, now=0)
+        assert isinstance(lease, RelayLease)
+        assert lease.bound == good._replace(port=50_003)
+        assert ports.take_trouble().endswith("no such address")
+
+
+@pytest.mark.parametrize("need", [IPV4, EVEN, PAIR])
+def test_without_descriptors_a_request_costs_one_attempt(need: RelayNeed) -> None:
+    sockets = Sockets()
+    sockets.broken = LOCAL.ip
+    ports = make(sockets, 49_152, 65_535)
+    assert ports.lease(need, LOCAL, now=0) is Refusal.NO_PORT
+    assert sockets.tried == 1
+
+
+def test_half_a_pair_is_kept_when_descriptors_end_between_the_two() -> None:
+    sockets = Sockets(occupied={50_001}, error=errno.EMFILE)
+    ports = make(sockets, 50_000, 50_001)
+    assert ports.lease(PAIR, LOCAL, now=0) is Refusal.NO_PORT
+    assert taken(ports, EVEN).bound.port == 50_000
+
+
+def test_an_even_port_that_is_bound_ahead_needs_no_descriptor() -> None:
+    sockets = Sockets()
+    ports = make(sockets, 49_152, 65_535)
+    lease = taken(ports, EVEN)
+    ports.give_back(lease)
+    sockets.broken = LOCAL.ip
+    assert taken(ports, EVEN) == lease
 
 
 def test_an_even_port_is_even_also_when_the_stock_holds_them_all() -> None:

@@ -9,6 +9,7 @@ import errno
 import os
 from array import array
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from random import SystemRandom
 
 from ferryman.engine.five_tuple import Transport
@@ -118,6 +119,10 @@ class RelayIp:
         return RelayLease(bound, advertised, transport=self.transport)
 
 
+class _Unbindable(Exception):
+    """No socket can be bound on this relay IP now, whatever the port."""
+
+
 class RelayPorts:
     """`bind` and `release` open and close one relay socket; `bind` raises OSError.
 
@@ -152,7 +157,10 @@ class RelayPorts:
         if relay is None:
             return Refusal.NO_PORT
         relay.asked_at = now
-        lease = self._even(relay, pair=need.pair) if need.even else self._any(relay)
+        try:
+            lease = self._even(relay, pair=need.pair) if need.even else self._any(relay)
+        except _Unbindable:
+            lease = None
         if lease is None:
             return Refusal.NO_PORT
         relay.leased += len(_singles(lease))
@@ -181,10 +189,14 @@ class RelayPorts:
             if relay.leased == 0 and relay.asked_at + IDLE <= now:
                 self._forget(relay)
                 continue
-            while len(relay.stock) < min(relay.stocked, most):
+            self._stock(relay, min(relay.stocked, most))
+
+    def _stock(self, relay: RelayIp, wanted: int) -> None:
+        with suppress(_Unbindable):
+            while len(relay.stock) < wanted:
                 lease = self._bind_any(relay)
                 if lease is None:
-                    break
+                    return
                 relay.stock[lease.bound.port] = lease
 
     def readvertise(self) -> None:
@@ -269,34 +281,46 @@ class RelayPorts:
             if not len(relay.free):
                 return None
             lease = self._acquire(relay, relay.free.any())
-            if lease is not None or self._trouble:
+            if lease is not None:
                 return lease
         return None
 
     def _even(self, relay: RelayIp, *, pair: bool) -> RelayLease | None:
         """An even port and, for a pair, the next higher one with it (RFC 8656 §7.2)."""
-        for port in self._even_candidates():
+        for port in self._even_candidates(relay):
             lease = self._acquire(relay, port)
             if lease is None:
                 continue
             if not pair:
                 return lease
-            higher = self._acquire(relay, port + 1)
+            higher = self._beside(relay, lease)
             if higher is not None:
                 return lease._replace(next_higher=higher)
-            self._keep(relay, lease)
         return None
 
-    def _even_candidates(self) -> Iterator[int]:
+    def _beside(self, relay: RelayIp, lease: RelayLease) -> RelayLease | None:
+        """The port above a lease; where it cannot be had, the lease goes back as well."""
+        higher = None
+        try:
+            higher = self._acquire(relay, lease.bound.port + 1)
+        finally:
+            if higher is None:
+                self._keep(relay, lease)
+        return higher
+
+    def _even_candidates(self, relay: RelayIp) -> Iterator[int]:
+        """Ports that are bound already come first: they can be had without a descriptor."""
+        yield from [port for port in relay.stock if port % 2 == 0]
         if self._last - self._first < 2 * TRIES:
             ports = list(range(self._first + self._first % 2, self._last + 1, 2))
             _random.shuffle(ports)
         else:
             ports = [_random.randrange(self._first, self._last) & ~1 for _ in range(TRIES)]
-        return (port for port in ports if port >= self._first)
+        yield from (port for port in ports if port >= self._first)
 
     def _acquire(self, relay: RelayIp, port: int) -> RelayLease | None:
-        """This very port: from the stock or bound now; None when it cannot be had."""
+        """This very port: from the stock or bound now; None when another has it. Raises
+        `_Unbindable` where another port would fare no better, as without descriptors."""
         lease = relay.stock.pop(port, None)
         if lease is not None or port not in relay.free:
             return lease
@@ -306,9 +330,9 @@ class RelayPorts:
             if error.errno == errno.EADDRINUSE:
                 relay.free.take(port)
                 self._taken_elsewhere.append((relay, port))
-            else:
-                self._trouble = f"{Address(relay.ip, port)}: {error.strerror}"
-            return None
+                return None
+            self._trouble = f"{Address(relay.ip, port)}: {error.strerror}"
+            raise _Unbindable from error
         relay.free.take(port)
         return relay.lease(port)
 
