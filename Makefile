@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 CARGO  ?= cargo
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-RUST_SOURCES := $(shell find native -name '*.rs' -o -name Cargo.toml 2>/dev/null)
+RUST_SOURCES := $(shell find native -name '*.rs' -o -name '*.o' -o -name Cargo.toml 2>/dev/null)
 PYTEST_FLAGS ?=
 FUZZ_SECONDS ?= 300
 
@@ -50,7 +50,7 @@ $(VENV)/cargo/bin/cargo-fuzz: | $(VENV)/run.stamp
 
 test: build $(VENV)/test.stamp lint $(VENV)/cargo/bin/cargo-fuzz  ## lint, Rust's tests, Python's tests, a little fuzzing, real clients against the running server
 	scripts/install-test-packages
-	$(CARGO) test --quiet --locked -p ferryman-flow -p ferryman-dtls -p ferryman-udp
+	$(CARGO) test --quiet --locked -p ferryman-flow -p ferryman-dtls -p ferryman-udp -p ferryman-xdp
 	$(BIN)/python -m pytest $(PYTEST_FLAGS)
 	fuzz/run 2
 

@@ -9,7 +9,7 @@ use crate::header;
 use crate::icmp::Told;
 use crate::paths::Paths;
 use crate::permission::{Permission, Permissions};
-use crate::{Family, FiveTuple, Framing, Reason, Usage};
+use crate::{ChannelFlow, Family, FiveTuple, Framing, Reason, Transport, Usage};
 
 /// A relayed address of an allocation; it has one of a family at most.
 #[derive(Debug)]
@@ -195,6 +195,36 @@ impl Allocation {
     pub(crate) fn count_received(&mut self, length: usize) {
         self.bandwidth.take(Direction::ToClient, length);
         self.usage.count_received(length);
+    }
+
+    /// The channels whose packets need no more than to be passed on: of a UDP client that does not
+    /// move, without a limit, to a peer outside.
+    pub(crate) fn channel_flows(&self, now: u64) -> impl Iterator<Item = ChannelFlow> + '_ {
+        let path = self.paths.current();
+        let simple = path.transport == Transport::Udp
+            && self.paths.second().is_none()
+            && !self.bandwidth.is_limited();
+        let channels = if simple { self.channels.all() } else { &[] };
+        channels
+            .iter()
+            .filter(move |channel| channel.expires_at > now && !channel.relayed_only)
+            .filter_map(move |channel| self.channel_flow(&path, channel, now))
+    }
+
+    fn channel_flow(&self, path: &FiveTuple, channel: &Channel, now: u64) -> Option<ChannelFlow> {
+        let relayed = self.live_relayed(Family::of(channel.peer.ip()), now)?;
+        let permission = relayed.permissions.standing(channel.peer.ip(), now);
+        let sent_until = channel.expires_at.min(relayed.expires_at);
+        let permitted_until = permission.map_or(0, |permission| permission.expires_at);
+        Some(ChannelFlow {
+            client: path.client,
+            server: path.server,
+            number: channel.number,
+            relayed: relayed.bound,
+            peer: channel.peer,
+            sent_until,
+            received_until: sent_until.min(permitted_until),
+        })
     }
 
     /// The relayed address that this peer is reached from; `absent` when it has no such family.

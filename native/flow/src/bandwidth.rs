@@ -29,6 +29,11 @@ impl Bandwidth {
         Self { buckets }
     }
 
+    /// Whether there is a limit.
+    pub(crate) fn is_limited(&self) -> bool {
+        self.buckets.is_some()
+    }
+
     /// Whether a packet of `length` bytes may pass. Nothing is taken for it yet.
     #[inline]
     pub(crate) fn has_room(&mut self, direction: Direction, length: usize, now: u64) -> bool {

@@ -1,6 +1,7 @@
 //! The words that change the table, and what came of each. Spoken by the engine, obeyed here.
 
 use std::net::{IpAddr, SocketAddr};
+use std::ops::AddAssign;
 
 use crate::{Family, FiveTuple, Slot};
 
@@ -165,6 +166,16 @@ pub struct Usage {
     /// Packets from the client or to its relayed address that were dropped. A packet handed
     /// over inside that its target does not permit, or has no bandwidth for, is the sender's drop.
     pub dropped_packets: u64,
+}
+
+impl AddAssign for Usage {
+    fn add_assign(&mut self, more: Self) {
+        self.sent_packets += more.sent_packets;
+        self.sent_bytes += more.sent_bytes;
+        self.received_packets += more.received_packets;
+        self.received_bytes += more.received_bytes;
+        self.dropped_packets += more.dropped_packets;
+    }
 }
 
 impl Usage {

@@ -58,6 +58,11 @@ impl Channels {
             .map(|channel| channel.number)
     }
 
+    /// All rows, those that have expired among them.
+    pub(crate) fn all(&self) -> &[Channel] {
+        &self.by_number
+    }
+
     /// Unbinds every peer of a family.
     pub(crate) fn forget(&mut self, family: Family) {
         self.retain(|channel| Family::of(channel.peer.ip()) != family);

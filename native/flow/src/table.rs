@@ -9,6 +9,7 @@ use hashbrown::HashMap;
 use crate::allocation::{Allocation, Relayed};
 use crate::bandwidth::Direction;
 use crate::channel::Channel;
+use crate::offload::Offloading;
 use crate::permission::Permission;
 use crate::relayed::RelayedAddresses;
 use crate::send;
@@ -25,14 +26,15 @@ const LONGEST_PADDING: usize = 3;
 /// The flow table.
 #[derive(Debug, Default)]
 pub struct Table {
-    slots: Slots,
-    by_number: HashMap<u64, Slot>,
+    pub(crate) slots: Slots,
+    pub(crate) by_number: HashMap<u64, Slot>,
     by_client: HashMap<FiveTuple, Slot>,
     relayed: RelayedAddresses,
     /// The latest `now` that was seen: what is dead by it may be forgotten.
-    clock: u64,
+    pub(crate) clock: u64,
     /// A client that has just moved, until the caller takes notice.
     moved: Option<Rerouted>,
+    pub(crate) offloading: Option<Offloading>,
 }
 
 impl Table {
@@ -43,6 +45,16 @@ impl Table {
 
     /// Obeys one change.
     pub fn apply(&mut self, change: Change) -> Applied {
+        if self.offloading.is_none() {
+            return self.obey(change);
+        }
+        self.take_back(&change);
+        let applied = self.obey(change);
+        self.hand_out(&change);
+        applied
+    }
+
+    fn obey(&mut self, change: Change) -> Applied {
         match change {
             Change::Open {
                 allocation,
@@ -344,6 +356,7 @@ impl Table {
         if let Applied::Rerouted(moved) = self.rerouted(number, slot, Some(left)) {
             self.moved = Some(moved);
         }
+        self.hand_out_of(slot);
     }
 
     /// The client that the last packet from a client has moved to another path.
@@ -481,7 +494,9 @@ impl Table {
 
     /// What the allocation in a slot has carried so far; `None` for an empty one.
     pub fn usage(&self, slot: Slot) -> Option<Usage> {
-        Some(self.slots.get(slot)?.usage)
+        let mut usage = self.slots.get(slot)?.usage;
+        usage += self.offloaded(slot);
+        Some(usage)
     }
 
     /// How many allocations the table holds, live or not.

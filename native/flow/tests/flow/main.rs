@@ -15,6 +15,7 @@ mod headers;
 mod icmp;
 mod lifetimes;
 mod moving;
+mod offload;
 mod send_indications;
 mod slots;
 mod speed;

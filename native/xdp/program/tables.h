@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: MIT OR GPL-2.0-only
+// The tables that the program reads and the loader writes: src/tables.rs has the same layouts.
+#pragma once
+
+#include "kernel.h"
+
+// How many channels can be in the tables at once; each takes two flows.
+enum { CHANNELS = 32768 };
+enum { INTERFACES = 64 };
+
+// An IPv4 address is the first word of `ip`; the others are 0. All in network order.
+struct key {
+	u32 remote_ip[4];
+	u32 local_ip[4];
+	u16 remote_port;
+	u16 local_port;
+	// Of a ChannelData message; 0 for packets of a peer.
+	u16 channel;
+	// FAMILY_IPV4 or FAMILY_IPV6, in the machine's order.
+	u16 family;
+};
+
+struct flow {
+	// CLOCK_MONOTONIC, ns; dead from this instant on.
+	u64 expires_at;
+	u32 from_ip[4];
+	u32 to_ip[4];
+	u16 from_port;
+	u16 to_port;
+	// The number to put in front of the payload; 0: take the ChannelData header away.
+	u16 channel;
+	u16 family;
+	// What the other addresses, ports and the channel number add to the UDP checksum.
+	u32 sum;
+	// Its row in `counts`.
+	u32 row;
+};
+
+struct count {
+	u64 packets;
+	u64 bytes;
+};
+
+// Why a packet went on or was left to user space. src/verdict.rs names them.
+enum verdict {
+	FORWARDED,
+	NOT_UDP,
+	ODD,
+	NO_FLOW,
+	EXPIRED,
+	NO_CHECKSUM,
+	NO_ROUTE,
+	NO_INTERFACE,
+	NO_ROOM,
+	VERDICTS,
+};
+
+struct {
+	MAP_NUMBER(type, MAP_HASH);
+	MAP_NUMBER(max_entries, 2 * CHANNELS);
+	MAP_TYPE(key, struct key);
+	MAP_TYPE(value, struct flow);
+} flows SECTION(".maps");
+
+struct {
+	MAP_NUMBER(type, MAP_PERCPU_ARRAY);
+	MAP_NUMBER(max_entries, 2 * CHANNELS);
+	MAP_TYPE(key, u32);
+	MAP_TYPE(value, struct count);
+} counts SECTION(".maps");
+
+struct {
+	MAP_NUMBER(type, MAP_PERCPU_ARRAY);
+	MAP_NUMBER(max_entries, VERDICTS);
+	MAP_TYPE(key, u32);
+	MAP_TYPE(value, u64);
+} verdicts SECTION(".maps");
+
+// Interfaces that the program is attached to, by number: packets may leave through them.
+struct {
+	MAP_NUMBER(type, MAP_DEVMAP_HASH);
+	MAP_NUMBER(max_entries, INTERFACES);
+	MAP_TYPE(key, u32);
+	MAP_TYPE(value, u32);
+} interfaces SECTION(".maps");
