@@ -132,7 +132,7 @@ def start_server(
         lines += [] if _value_of("cert", configuration) else ["no-tls"]
     file = folder / "turnserver.conf"
     file.write_text("\n".join([*lines, *configuration, ""]))
-    command = command or ([program("turnserver")] if runs_coturn() else [_ferryman(), "serve"])
+    command = command or ([program("turnserver")] if runs_coturn() else [ferryman(), "serve"])
     secret = _value_of("static-auth-secret", configuration)
     return _start([*command, "-c", str(file)], port, folder, secret)
 
@@ -144,7 +144,7 @@ def start_with_embedded_defaults(folder: Path) -> tuple[RunningServer, Any]:
     port = free_port()
     ports = [f"--listening-port={port}", f"--tls-listening-port={port + 1}"]
     flags = [*ports, f"--state-dir={folder / 'state'}", "--greeting"]
-    server = _start([_ferryman(), "serve", *flags], port, folder, None)
+    server = _start([ferryman(), "serve", *flags], port, folder, None)
     return server, greeting_of(server)
 
 
@@ -204,7 +204,7 @@ def _json_documents(text: str) -> Iterator[Any]:
             yield json.JSONDecoder().raw_decode(text, start)[0]
 
 
-def _ferryman() -> str:
+def ferryman() -> str:
     path = Path(sys.executable).with_name("ferryman")
     if not path.exists():
         pytest.fail(f"{path} is missing: run make build")

@@ -75,7 +75,11 @@ ADDRESS = "expected an IP address or a host name"
          "expected the lower address of the range first, got '10.0.0.9-10.0.0.1'"),
         ("allowed-peer-ip=10.0.0.1/8",
          "expected 10.0.0.0/8, the network that 10.0.0.1 lies in, got '10.0.0.1/8'"),
-        ("aux-server=a b", "expected ADDRESS:PORT, got 'a b'"),
+        ("aux-server=a b", "expected ADDRESS:PORT, an IPv6 address in brackets, got 'a b'"),
+        ("aux-server=192.0.2.1:0",
+         "expected ADDRESS:PORT, an IPv6 address in brackets, got '192.0.2.1:0'"),
+        ("aux-server=2001:db8::1:99",
+         "expected ADDRESS:PORT, an IPv6 address in brackets, got '2001:db8::1:99'"),
         ("realm=a\x07b", "expected UTF-8 text without control characters, got 'a\\x07b'"),
         (f"realm={'x' * 200}", f"expected 1 to 127 characters, got '{'x' * 57}...'"),
     ],
@@ -107,10 +111,7 @@ def test_bytes_that_are_no_text_name_their_line(reading: Reading) -> None:
         ("LISTENING-PORT=3478", "listening-port"),
         ("listening_port=3478", "listening-port"),
         ("fingerprnt", "fingerprint"),
-        ("listen-ip=1.2.3.4", "listening-ip"),
         ("listen-port=1", "listening-port"),
-        ("web-port=8080", "web-admin-port"),
-        ("dtls-listening-port=5349", "tls-listening-port"),
         ("denied-peer-ips=10.0.0.0/8", "denied-peer-ip"),
         ("external_ip=1.2.3.4", "external-ip"),
         ("ca-file=/etc/ca.pem", "CA-file"),
@@ -135,7 +136,6 @@ def test_all_mistakes_come_at_once_in_the_order_of_the_file(reading: Reading) ->
     text = "listening-port=x\nfingerprnt\nmin-port=60000\nmax-port=50000\nverbose=maybe\n"
     lines = reading.problems(text, ("total-quota", "x"))
     assert [line.partition(": ")[0] for line in lines] == [
-        "no credentials",
         "turnserver.conf:1",
         "turnserver.conf:2",
         "turnserver.conf:3,4",

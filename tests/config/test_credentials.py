@@ -9,7 +9,10 @@ from ferryman.config.option import Option
 from ferryman.config.table import OPTIONS
 from tests.config.reading import Reading
 
-NONE = "no credentials: expected user, static-auth-secret, or no-auth to let anyone relay"
+NONE = (
+    "warning: no credentials: Binding is answered, nobody can relay; "
+    "expected user, static-auth-secret, or no-auth to let anyone relay"
+)
 
 
 def secrets(configuration: Configuration) -> list[str]:
@@ -19,17 +22,12 @@ def secrets(configuration: Configuration) -> list[str]:
 @pytest.mark.parametrize(
     ("text", "problems"),
     [
-        ("", [NONE]),
-        ("lt-cred-mech\n", [NONE]),
-        ("no-auth=no\n", [NONE]),
-        ("userdb=/var/lib/turn/turndb\n", [NONE]),
         ("use-auth-secret\n", [
             "turnserver.conf:1: use-auth-secret: expected at least one static-auth-secret beside it"
         ]),
         ("use-auth-secret\nuser=a:b\n", [
             "turnserver.conf:1: use-auth-secret: expected at least one static-auth-secret beside it"
         ]),
-        ("use-auth-secret=0\nstatic-auth-secret=abc\n", [NONE]),
         ("no-auth\nuser=a:b\n", [
             "turnserver.conf:1: no-auth: expected either no-auth or credentials, got user as well"
         ]),
@@ -48,6 +46,27 @@ def test_a_file_needs_credentials_or_a_clear_word(
     reading: Reading, text: str, problems: list[str]
 ) -> None:
     assert reading.problems(text) == problems
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ("", [NONE]),
+        ("lt-cred-mech\n", [NONE]),
+        ("no-auth=no\n", [NONE]),
+        ("userdb=/var/lib/turn/turndb\n", [NONE]),
+        ("use-auth-secret=0\nstatic-auth-secret=abc\n", [NONE]),
+        ("stun-only\n", []),
+        ("user=a:b\n", []),
+    ],
+)
+def test_a_file_without_credentials_says_that_nobody_can_relay(
+    reading: Reading, text: str, lines: list[str]
+) -> None:
+    configuration = reading.file(text)
+    assert [line for line in reading.notices(configuration) if "no cred" in line] == lines
+    assert not configuration.secret_in_state_folder
+    assert not configuration.no_auth
 
 
 def test_users_and_secrets_are_in_force_together(reading: Reading) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from ferryman.config.option import ALREADY, Option, State
 from ferryman.config.table import BY_NAME, OPTIONS
 from ferryman.engine.peer_rules import PeerPolicy, PeerRule
 from ferryman.engine.settings import DefaultFamily
+from ferryman.wire.address import Address
 from tests.config.reading import Reading
 
 ALICE = ("user", "alice:wonderland")
@@ -27,6 +29,7 @@ HONOURED: list[tuple[str, str | None, str, object, object]] = [
     ("listening-port", "3479", "listening_port", 3478, 3479),
     ("listening-ip", "192.0.2.1", "listening_ips", (), (ip("192.0.2.1"),)),
     ("alt-listening-port", "4000", "alternate_port", 3479, 4000),
+    ("aux-server", "[2001:db8::1]:99", "more_listeners", (), (Address.of("2001:db8::1", 99),)),
     ("no-udp", None, "udp", True, False),
     ("no-tcp", None, "tcp", True, False),
     ("no-udp-relay", None, "udp_relay", True, False),
@@ -69,6 +72,7 @@ HONOURED: list[tuple[str, str | None, str, object, object]] = [
     ("stun-backward-compatibility", None, "mapped_address", False, True),
     ("rfc5766-channel-numbers", None, "rfc5766_channel_numbers", False, True),
     ("mobility", None, "mobility", False, True),
+    ("stun-only", None, "stun_only", False, True),
     ("verbose", None, "log_level", LogLevel.INFO, LogLevel.DEBUG),
     ("Verbose", None, "log_level", LogLevel.INFO, LogLevel.DEBUG),
     ("log-min-level", "error", "log_level", LogLevel.INFO, LogLevel.ERROR),
@@ -149,9 +153,9 @@ def test_a_key_that_is_not_acted_upon_says_so_in_one_line_and_changes_nothing(
     notice = asking.notices[-1]
     assert notice.key == option.name
     assert option.reason in notice.text
-    not_built = option.state is State.NOT_BUILT
-    assert notice.severity is (Severity.WARNING if not_built else Severity.INFO)
-    assert notice.text.startswith("not built yet: ") is not_built
+    ignored = option.state is State.IGNORED
+    assert notice.severity is (Severity.INFO if ignored else Severity.WARNING)
+    assert notice.text.startswith("not built yet: ") is (option.state is State.NOT_BUILT)
 
 
 @pytest.mark.parametrize(
@@ -200,3 +204,21 @@ def test_keys_that_hold_secrets_are_marked() -> None:
         "psql-userdb", "sql-userdb", "mysql-userdb", "mongo-userdb", "redis-userdb",
         "redis-statsdb",
     }  # fmt: skip
+
+
+COTURN = json.loads((Path(__file__).parents[2] / "vectors" / "coturn_options.json").read_text())
+
+
+@pytest.mark.parametrize("name", [*COTURN["options"], *COTURN["removed"], *COTURN["never"]])
+def test_every_name_of_coturns_is_known(name: str) -> None:
+    assert name in BY_NAME
+
+
+def test_names_that_never_were_say_which_one_is_meant(reading: Reading) -> None:
+    configuration = reading.lines("listen-ip=192.0.2.1", "dtls-listening-port=1", "web-port=2")
+    assert reading.notices(configuration)[:3] == [
+        "warning: turnserver.conf:2: listen-ip: without effect: listening-ip is meant",
+        "warning: turnserver.conf:3: dtls-listening-port: "
+        "without effect: tls-listening-port is meant",
+        "warning: turnserver.conf:4: web-port: without effect: web-admin-port is meant",
+    ]

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from ferryman.auth.time_limited import password_for
+from ferryman.config.table import OPTIONS
 from ferryman.wire.message import encode
 from ferryman.wire.registry import Attribute, MessageClass, Method
 from ferryman.wire.values import encode_even_port
@@ -81,9 +82,11 @@ def refused(*arguments: str) -> str:
 
 
 def test_a_file_without_credentials_does_not_start_an_open_relay(tmp_path: Path) -> None:
-    file = tmp_path / "turnserver.conf"
-    file.write_text("realm=x\n")
-    assert "no-auth" in refused("-c", str(file))
+    comments = [f"#{option.name}=" for option in OPTIONS]  # as the file that coturn comes with
+    with start_server(comments, tmp_path) as server, TurnClient(server.port, "", "") as client:
+        assert client.allocate().code == 401
+    (line,) = [line for line in server.log.splitlines() if "no credentials" in line]
+    assert "nobody can relay" in line
 
 
 def test_a_port_that_is_taken_is_one_clear_line(tmp_path: Path) -> None:

@@ -67,11 +67,11 @@ def test_the_summary_says_what_holds(tmp_path: Path, text: str, line: str) -> No
 
 
 def test_a_bad_file_gets_all_its_problems(tmp_path: Path) -> None:
-    result = check(tmp_path, "listen-ip=1\nuser=hush\n")
+    result = check(tmp_path, "listening-pi=1\nuser=hush\n")
     assert result.exit_code == 1
     assert result.stdout == ""
     assert result.stderr.replace(str(tmp_path) + "/", "").splitlines() == [
-        "error: turnserver.conf:1: unknown key listen-ip, did you mean listening-ip?",
+        "error: turnserver.conf:1: unknown key listening-pi, did you mean listening-ip?",
         "error: turnserver.conf:2: user: expected name:password, or name:0x and 32 hexadecimal "
         "digits (what was given is not shown)",
         "2 problems, the server does not start",

@@ -66,6 +66,7 @@ def to_engine_settings(configuration: Configuration) -> engine_settings.Settings
         fingerprint=configuration.fingerprint,
         third_party=configuration.third_party.server_name if configuration.third_party else "",
         mobility=configuration.mobility,
+        stun_only=configuration.stun_only,
         udp_relay=configuration.udp_relay,
         tcp_relay=configuration.tcp_relay,
         default_family=engine_settings.DefaultFamily(configuration.default_family.value),
@@ -79,6 +80,7 @@ def to_server_settings(configuration: Configuration) -> server_settings.Settings
     ports = (configuration.listening_port, configuration.alternate_port)
     places = [Address(ip, ports[0]) for ip in ips]
     places += [Address(ip, ports[1]) for pair in pairs for ip in pair]
+    places += [place for place in configuration.more_listeners if place not in places]
     plain = [
         server_settings.Listener(transport, place) for place in places for transport in transports
     ]

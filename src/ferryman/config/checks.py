@@ -125,10 +125,12 @@ def check_credentials(chosen: Chosen, findings: Findings, *, has_file: bool) -> 
     # Without a file the secret of the state folder steps in, unless secrets are switched off.
     named = has_file or (chosen.is_given("use-auth-secret") and not _secrets_in_force(chosen))
     known = chosen.is_given("user") or chosen.one("oauth", bool)
-    if named and not known and not _secrets_in_force(chosen):
-        findings.problem(
-            "no credentials: expected user, static-auth-secret, or no-auth to let anyone relay"
-        )
+    if named and not known and not _secrets_in_force(chosen) and not chosen.one("stun-only", bool):
+        text = "expected user, static-auth-secret, or no-auth to let anyone relay"
+        if not has_file:
+            findings.problem(f"no credentials: {text}")
+        else:
+            findings.warn("", f"no credentials: Binding is answered, nobody can relay; {text}")
 
 
 def _secrets_in_force(chosen: Chosen) -> bool:

@@ -26,17 +26,18 @@ from ferryman.engine.alternate import Alternate
 from ferryman.engine.five_tuple import Transport
 from ferryman.engine.peer_rules import PeerPolicy, PeerRule, PeerRules
 from ferryman.engine.settings import DefaultFamily
+from ferryman.wire.address import Address
 
 
 class Configuration(BaseModel):
     """Every key that is honoured; see docs/configuration.md for the keys themselves.
 
-    `listening_ips`: () means all addresses. `alternate_port`: the second port while
-    `discovery` (RFC 5780) is on. `relay_ips`: () means the local address that the client's packet
-    was sent to. `secret_in_state_folder`: no file and no credentials were given,
-    so the one secret is that of `state_secret.read_or_make(state_dir)`. `nonce_lifetime` 0: for
-    ever; a quota, `bytes_per_second` (of one allocation, each way) or `capacity` (of all, in bytes
-    per second) of 0: no limit.
+    `listening_ips`: () means all addresses; `more_listeners` come besides. `alternate_port`: the
+    second port while `discovery` (RFC 5780) is on. `relay_ips`: () means the local address that
+    the client's packet was sent to. `secret_in_state_folder`: no file and no credentials were
+    given, so the one secret is that of `state_secret.read_or_make(state_dir)`. `nonce_lifetime` 0:
+    for ever; a quota, `bytes_per_second` (of one allocation, each way) or `capacity` (of all, in
+    bytes per second) of 0: no limit.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
@@ -46,6 +47,7 @@ class Configuration(BaseModel):
 
     listening_port: int
     listening_ips: tuple[bytes, ...]
+    more_listeners: tuple[Address, ...]
     alternate_port: int
     discovery: bool
     udp: bool
@@ -96,6 +98,7 @@ class Configuration(BaseModel):
     mapped_address: bool
     rfc5766_channel_numbers: bool
     mobility: bool
+    stun_only: bool
 
     log_level: LogLevel
     log_format: LogFormat

@@ -234,11 +234,16 @@ def _peers(text: str, resolve: Resolve) -> tuple[PeerRule, ...]:
 PEERS = Kind("ADDRESSES", _peers)
 
 
-def _endpoint(text: str, resolve: Resolve) -> str:
-    """`host`, `host:port` or `[ipv6]:port`, kept as text: nothing that uses it is built yet."""
-    if not re.fullmatch(r"(\[[0-9a-fA-F:.]+\]|[^\s\[\]:]+|[0-9a-fA-F:]+)(:[0-9]{1,5})?", text):
-        raise BadValueError("expected ADDRESS:PORT")
-    return text
+_ENDPOINT = re.compile(r"(?:\[([0-9a-fA-F:.]+)\]|([^\s\[\]:]+)):([0-9]{1,5})")
+
+
+def _endpoint(text: str, resolve: Resolve) -> tuple[Address, ...]:
+    """An address or a name, IPv6 in brackets, and a port. Of a name, every address counts."""
+    found = _ENDPOINT.fullmatch(text)
+    if found is None or not 1 <= int(found[3]) <= 65535:
+        raise BadValueError("expected ADDRESS:PORT, an IPv6 address in brackets")
+    ips = addresses(found[1] or found[2], resolve)
+    return tuple(Address(ip, int(found[3])) for ip in ips)
 
 
 ENDPOINT = Kind("ADDRESS:PORT", _endpoint)

@@ -33,6 +33,7 @@ from ferryman.engine.alternate import Alternate
 from ferryman.engine.five_tuple import Transport
 from ferryman.engine.peer_rules import PeerPolicy, PeerRule
 from ferryman.engine.settings import DefaultFamily
+from ferryman.wire.address import Address
 
 _WILDCARDS = (bytes(4), bytes(16))
 
@@ -83,6 +84,7 @@ def _configured(path: Path | None, chosen: Chosen, findings: Findings) -> Config
         state_dir=_state_folder(chosen),
         listening_port=chosen.one("listening-port", int),
         listening_ips=_all_addresses(chosen, "listening-ip"),
+        more_listeners=_more_listeners(chosen),
         alternate_port=chosen.one("alt-listening-port", int)
         or chosen.one("listening-port", int) + 1,
         discovery=chosen.one("rfc5780", bool),
@@ -129,6 +131,7 @@ def _configured(path: Path | None, chosen: Chosen, findings: Findings) -> Config
         mapped_address=chosen.one("stun-backward-compatibility", bool),
         rfc5766_channel_numbers=chosen.one("rfc5766-channel-numbers", bool),
         mobility=chosen.one("mobility", bool),
+        stun_only=chosen.one("stun-only", bool),
         log_level=_log_level(chosen),
         log_format=LogFormat(chosen.one("log-format", str)),
         log_output=log_output(chosen, findings),
@@ -146,6 +149,11 @@ def _state_folder(chosen: Chosen) -> Path:
 
 def _all_addresses(chosen: Chosen, name: str) -> tuple[bytes, ...]:
     every = (ip for _, found in chosen.every(name, tuple) for ip in found)
+    return tuple(dict.fromkeys(every))
+
+
+def _more_listeners(chosen: Chosen) -> tuple[Address, ...]:
+    every = (place for _, found in chosen.every("aux-server", tuple) for place in found)
     return tuple(dict.fromkeys(every))
 
 

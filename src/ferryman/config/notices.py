@@ -81,6 +81,8 @@ def _said(option: Option, value: object) -> tuple[Severity, str] | None:
         return None
     if option.state is State.IGNORED:
         return Severity.INFO, option.reason
+    if option.state is State.DECLINED:
+        return Severity.WARNING, option.reason
     return Severity.WARNING, f"not built yet: {option.reason}"
 
 

@@ -31,6 +31,7 @@ class State(Enum):
     HONOURED = "honoured"
     IGNORED = "ignored"
     NOT_BUILT = "not built yet"
+    DECLINED = "declined"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +39,8 @@ class Option:
     """A key: its name in the file and as a flag.
 
     `default`: in the field's own language, None when there is none. `reason`: why the key is
-    ignored, or what happens instead while it is not built. `quiet`: values that ask for nothing,
-    so that no line is said about them. `secret`: its value is never shown.
+    ignored or declined, or what happens instead while it is not built. `quiet`: values that ask for
+    nothing, so that no line is said about them. `secret`: its value is never shown.
     """
 
     name: str
@@ -81,6 +82,29 @@ def not_built(
         repeatable=repeatable,
         secret=secret,
         state=State.NOT_BUILT,
+        reason=reason,
+        quiet=quiet,
+    )
+
+
+def declined(
+    name: str,
+    kind: Kind,
+    section: Section,
+    meaning: str,
+    reason: str,
+    *,
+    secret: bool = False,
+    quiet: tuple[object, ...] = (False, 0, ""),
+) -> Option:
+    """A row for a key that is known and will not be acted upon: it is unsafe, or was never one."""
+    return Option(
+        name,
+        kind,
+        section,
+        meaning,
+        secret=secret,
+        state=State.DECLINED,
         reason=reason,
         quiet=quiet,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import grp
 import pwd
+import re
 
 from ferryman.config.kinds import Kind
 from ferryman.config.names import Resolve
@@ -27,16 +28,19 @@ def _facility(text: str, resolve: Resolve) -> int:
 FACILITY = Kind("FACILITY", _facility)
 
 
+_NUMBER = re.compile("[0-9]{1,10}")
+
+
 def _process_user(text: str, resolve: Resolve) -> pwd.struct_passwd:
     try:
-        return pwd.getpwuid(int(text)) if text.isdecimal() else pwd.getpwnam(text)
+        return pwd.getpwuid(int(text)) if _NUMBER.fullmatch(text) else pwd.getpwnam(text)
     except (KeyError, OverflowError):
         raise BadValueError("expected a user of this machine") from None
 
 
 def _process_group(text: str, resolve: Resolve) -> grp.struct_group:
     try:
-        return grp.getgrgid(int(text)) if text.isdecimal() else grp.getgrnam(text)
+        return grp.getgrgid(int(text)) if _NUMBER.fullmatch(text) else grp.getgrnam(text)
     except (KeyError, OverflowError):
         raise BadValueError("expected a group of this machine") from None
 

@@ -18,11 +18,12 @@ from ferryman.config.kinds import (
     choice,
     seconds,
 )
-from ferryman.config.option import WITHOUT_EFFECT, Option, Section, ignored, not_built
+from ferryman.config.option import WITHOUT_EFFECT, Option, Section, declined, ignored, not_built
 from ferryman.config.process_kinds import FACILITY, PROCESS_GROUP, PROCESS_USER
 
 _NO_DATABASE = "credentials come from this file and the flags"
-_NO_CLI = "there is no command port"
+_NO_CLI = "there is no command port: a password over plain TCP is no lock"
+_FLAG = "a flag of the command line, without effect in a file"
 _NO_WEB = "there is no web administration"
 _NO_METRICS = "metrics are not exported"
 
@@ -179,6 +180,8 @@ SERVICE_OPTIONS = (
         _S,
         "file with the process id; default: none, as a daemon /var/run/turnserver.pid",
     ),
+    ignored("version", SWITCH, _S, "print the version and end", _FLAG),
+    ignored("help", SWITCH, _S, "print how it is used and end", _FLAG),
     Option("proc-user", PROCESS_USER, _S, "user to become once all ports are open"),
     Option("proc-group", PROCESS_GROUP, _S, "group to become; default: that of proc-user"),
 )
@@ -203,11 +206,11 @@ DATABASE_OPTIONS = (
 
 _A = Section.ADMINISTRATION
 ADMINISTRATION_OPTIONS = (
-    not_built("cli", SWITCH, _A, "command port", _NO_CLI),
-    not_built("cli-ip", TEXT, _A, "its address", _NO_CLI),
-    not_built("cli-port", PORT, _A, "its port", _NO_CLI),
-    not_built("cli-password", TEXT, _A, "its password", _NO_CLI, secret=True),
-    not_built("cli-max-output-sessions", COUNT, _A, "how much it prints", _NO_CLI),
+    declined("cli", SWITCH, _A, "command port", _NO_CLI),
+    declined("cli-ip", TEXT, _A, "its address", _NO_CLI),
+    declined("cli-port", PORT, _A, "its port", _NO_CLI),
+    declined("cli-password", TEXT, _A, "its password", _NO_CLI, secret=True),
+    declined("cli-max-output-sessions", COUNT, _A, "how much it prints", _NO_CLI),
     ignored("no-cli", SWITCH, _A, "no command port"),
     not_built("web-admin", SWITCH, _A, "web administration", _NO_WEB),
     not_built("web-admin-ip", TEXT, _A, "its address", _NO_WEB),
@@ -234,4 +237,12 @@ REMOVED_OPTIONS = (
     ignored("prod", SWITCH, _G, "hide the version", WITHOUT_EFFECT),
     ignored("ne", COUNT, _G, "network engine", WITHOUT_EFFECT),
     ignored("secret-ts-exp-time", COUNT, _G, "lifetime of a timestamp", WITHOUT_EFFECT),
+    *(
+        declined(name, TEXT, _G, "never was a key", f"without effect: {meant} is meant")
+        for name, meant in (
+            ("listen-ip", "listening-ip"),
+            ("dtls-listening-port", "tls-listening-port"),
+            ("web-port", "web-admin-port"),
+        )
+    ),
 )

@@ -28,10 +28,7 @@ BY_NAME = {option.name: option for option in OPTIONS}
 
 # Keys that never were, but stand in many files.
 _MEANT = {
-    "listen-ip": "listening-ip",
     "listen-port": "listening-port",
-    "web-port": "web-admin-port",
-    "dtls-listening-port": "tls-listening-port",
 }
 
 

@@ -21,14 +21,14 @@ from ferryman.config.kinds import (
     seconds,
     whole,
 )
-from ferryman.config.option import Option, Section, ignored, not_built
+from ferryman.config.option import Option, Section, declined, ignored, not_built
 
 _OLDER = "TLS 1.2 and 1.3 are spoken, and nothing older"
 _FINITE = "keys are exchanged over elliptic curves (ECDHE), which has no such parameters"
 _NO_DEVICE = "sockets are not bound to a device"
 _NO_TLS_DISCOVERY = "RFC 5780 is answered on listening-port and alt-listening-port only"
 _NO_HTTP = "HTTP on a TURN port gets no answer"
-_NO_ALTERNATE = "clients are not sent to other servers"
+_STAY = "clients stay on the port that they came to"
 _NO_MULTIPLEX = "every allocation has a relay port of its own"
 _BATCHES = "the datapath chooses its own batches"
 _ONE_WORKER = "one worker thread carries the traffic"
@@ -60,8 +60,8 @@ LISTENER_OPTIONS = (
     not_built(
         "tcp-proxy-port", PORT, _L, "port for the PROXY protocol", "the PROXY protocol is not read"
     ),
-    not_built("aux-server", ENDPOINT, _L, "one more listener", "it is not opened", repeatable=True),
-    not_built("udp-self-balance", SWITCH, _L, "send clients to aux servers", _NO_ALTERNATE),
+    Option("aux-server", ENDPOINT, _L, "one more address and port to listen on", repeatable=True),
+    not_built("udp-self-balance", SWITCH, _L, "send clients to aux servers", _STAY),
     not_built(
         "sock-buf-size", COUNT, _L, "bytes of UDP socket buffers", "the datapath chooses the size"
     ),
@@ -128,7 +128,7 @@ RELAY_OPTIONS = (
     not_built("multiplex-peer-port", PORT, _R, "that port", _NO_MULTIPLEX),
     not_built("multiplex-peer-max-peers", COUNT, _R, "peers of an allocation", _NO_MULTIPLEX),
     ignored("udp-gso", SWITCH, _R, "send in trains", _BATCHES),
-    not_built(
+    declined(
         "server-relay",
         SWITCH,
         _R,
@@ -230,7 +230,7 @@ PROTOCOL_OPTIONS = (
         "take channel numbers up to 0x7FFF, not only to 0x4FFF",
         "no",
     ),
-    not_built("stun-only", SWITCH, _P, "answer Binding only", "TURN is served as well", short="S"),
+    Option("stun-only", SWITCH, _P, "answer Binding only, and no TURN request", "no", short="S"),
     not_built("no-stun", SWITCH, _P, "do not answer Binding", "Binding is answered"),
     not_built(
         "secure-stun", SWITCH, _P, "credentials for Binding", "Binding is answered to everyone"

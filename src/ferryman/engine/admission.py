@@ -71,8 +71,10 @@ def admit(state: State, five_tuple: FiveTuple, packet: bytes, *, now: int) -> Ad
     """What to do with bytes from a stranger: an `Outcome` settles them here.
 
     Bytes that are no request of ours are dropped without an answer (RFC 8489 §6.3): the outcome
-    is empty.
+    is empty. So are those of a server that answers Binding alone.
     """
+    if state.settings.stun_only:
+        return Outcome()
     repeated = state.answered.answer_to(five_tuple, packet, now=now)
     if repeated is not None:
         return Outcome(changes=[Reply(five_tuple, repeated)])

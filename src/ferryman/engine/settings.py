@@ -30,7 +30,7 @@ class Settings:
     `bytes_per_second`: what each allocation may carry in each direction. `capacity`: how much of
     that may be promised in all, also in bytes per second. `source_quota`: allocations of one
     source (see `source`). `unauthorized_per_second`: answers over UDP to those of a source who have
-    proved nothing; 0 is no limit.
+    proved nothing; 0 is no limit. `stun_only`: no request is answered here.
     """
 
     realm: str
@@ -56,3 +56,4 @@ class Settings:
     unauthorized_per_second: int = 100
     udp_relay: bool = True
     tcp_relay: bool = True
+    stun_only: bool = False

@@ -16,10 +16,14 @@ from ferryman.config.table import OPTIONS
 _LONG = "key_"
 _SHORT = "short_"
 
+_FLAGS_ALONE = ("version", "help")
+"""Keys that mean something as flags only, where they end the program."""
+
 
 def flag_parameters() -> list[click.Parameter]:
     """click's options for all keys; what they were given comes back through `given`."""
-    return [parameter for option in OPTIONS for parameter in _parameters(option)]
+    keys = (option for option in OPTIONS if option.name not in _FLAGS_ALONE)
+    return [parameter for option in keys for parameter in _parameters(option)]
 
 
 def _parameters(option: Option) -> Iterable[click.Option]:
