@@ -59,6 +59,8 @@ HONOURED: list[tuple[str, str | None, str, object, object]] = [
     ("source-quota", "9", "source_quota", 0, 9),
     ("unauthorized-ratelimit", "no", "unauthorized_per_second", 100, 0),
     ("unauthorized-ratelimit-rps", "12", "unauthorized_per_second", 100, 12),
+    ("drain-timeout", "30", "drain_seconds", 0, 30),
+    ("drain-min-allocations", "2", "drain_allocations", 0, 2),
     ("source-connections", "10", "source_connections", 0, 10),
     ("total-connections", "11", "total_connections", 0, 11),
     ("max-permissions", "64", "maximum_permissions", 1024, 64),

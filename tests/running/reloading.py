@@ -77,6 +77,7 @@ class Call:
     peer: Peer
     relayed: Address
     count: int = 0
+    is_over: bool = False
 
     def goes_on(self) -> None:
         """A packet each way."""
@@ -96,4 +97,5 @@ def call_of(client: TurnClient) -> Iterator[Call]:
         call = Call(client, peer, relayed)
         call.goes_on()
         yield call
-        call.goes_on()
+        if not call.is_over:
+            call.goes_on()

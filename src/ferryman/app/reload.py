@@ -26,6 +26,7 @@ from ferryman.server import settings as server_settings
 from ferryman.server.aside import aside
 from ferryman.server.external_address import ExternalAddressError, ExternalAddresses
 from ferryman.server.listening import ListenError
+from ferryman.server.service_manager import ServiceManager
 from ferryman.store.oauth_keys import OauthKeys, StoreError
 
 Reread = Callable[[], Configuration]
@@ -60,11 +61,13 @@ class Reload:
         running: Running,
         reread: Reread | None,
         reopen_log: Callable[[], None],
+        manager: ServiceManager,
         log: FilteringBoundLogger,
     ) -> None:
         self._running = running
         self._reread = reread
         self._reopen_log = reopen_log
+        self._manager = manager
         self._log = log
         self._wishes: list[Callable[[], Awaitable[None]]] = []
         self._at_work: asyncio.Task[None] | None = None
@@ -92,6 +95,15 @@ class Reload:
                 self._log.exception("a reload has failed; please report this")
 
     async def _reload(self) -> None:
+        self._manager.reloading()
+        trouble = "by a fault of the server"
+        try:
+            trouble = await self._attempt()
+        finally:
+            self._manager.reloaded(trouble)
+
+    async def _attempt(self) -> str:
+        """Why nothing has changed; nothing where it has."""
         before = self._running.configuration
         try:
             prepared = await aside(self._prepare, "reload")
@@ -100,8 +112,9 @@ class Reload:
         except _FAILURES as error:
             reason = "; ".join(str(error).splitlines())
             self._log.error("not reloaded, all stays as it was", reason=reason)
-            return
+            return reason
         self._tell(before, prepared)
+        return ""
 
     def _prepare(self) -> Prepared:
         """Everything that reads files and asks for names."""

@@ -20,6 +20,7 @@ from ferryman.engine.state import State
 from ferryman.server import settings as server_settings
 from ferryman.server.discovery import offer_discovery
 from ferryman.server.external_address import ExternalAddresses
+from ferryman.server.leaving import Patience
 from ferryman.server.listening import Listeners
 from ferryman.server.pump import Pump
 from ferryman.server.relay_addresses import RelayAddresses
@@ -42,6 +43,10 @@ class Running:
     secured: Secured | None
     database: OauthKeys | None
     log: FilteringBoundLogger
+
+    def patience(self) -> Patience:
+        """How long this server drains."""
+        return Patience(self.configuration.drain_seconds, self.configuration.drain_allocations)
 
     def refresh_own_addresses(self) -> None:
         """Keeps the peer rules true while the machine's addresses come and go."""

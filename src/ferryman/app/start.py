@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 import sys
+import time
 from functools import partial
 
 from structlog.typing import FilteringBoundLogger
@@ -33,12 +35,14 @@ from ferryman.datapath import _native
 from ferryman.server import external_address
 from ferryman.server.discovery import offer_discovery
 from ferryman.server.external_address import ExternalAddressError, ExternalAddresses
+from ferryman.server.leaving import Leaving
 from ferryman.server.listening import ListenError, Listeners
 from ferryman.server.log import Format, SteadyStream, make_log
 from ferryman.server.pump import Pump
 from ferryman.server.relay_addresses import RelayAddresses
 from ferryman.server.relay_ports import RelayPorts
 from ferryman.server.service import Service
+from ferryman.server.service_manager import ServiceManager
 from ferryman.store.oauth_keys import StoreError
 from ferryman.tools.command_line import ServeFlags, command_line, turnserver_command
 
@@ -170,12 +174,22 @@ async def _run(
         log,
     )
     externals.use = running.use
-    reload = Reload(running, flags.reread, stream.reopen, log)
+    manager = ServiceManager(os.environ)
+    reload = Reload(running, flags.reread, stream.reopen, manager, log)
+    leaving = Leaving(state, running.patience, manager.draining, log)
     service = Service(
         datapath,
         pump,
         running.refresh_own_addresses,
-        {signal.SIGHUP: reload.everything, signal.SIGUSR2: reload.certificate},
+        leaving,
+        manager,
+        {
+            signal.SIGTERM: lambda: leaving.terminate(now=time.monotonic_ns()),
+            signal.SIGINT: leaving.stop,
+            signal.SIGHUP: reload.everything,
+            signal.SIGUSR1: lambda: leaving.drain(now=time.monotonic_ns()),
+            signal.SIGUSR2: reload.certificate,
+        },
         log,
         externals.watch,
         chores=(token_chore(lambda: running.database, log),),

@@ -92,6 +92,8 @@ class Configuration(BaseModel):
     maximum_lifetime: int
     permission_lifetime: int
     channel_lifetime: int
+    drain_seconds: int
+    drain_allocations: int
 
     alternates: Mapping[Transport, tuple[Alternate, ...]]
     fingerprint: bool

@@ -126,6 +126,8 @@ def _configured(path: Path | None, chosen: Chosen, findings: Findings) -> Config
         maximum_lifetime=chosen.one("max-allocate-lifetime", int),
         permission_lifetime=chosen.one("permission-lifetime", int),
         channel_lifetime=chosen.one("channel-lifetime", int),
+        drain_seconds=chosen.one("drain-timeout", int),
+        drain_allocations=chosen.one("drain-min-allocations", int),
         alternates=_alternates(chosen),
         fingerprint=chosen.one("fingerprint", bool),
         mapped_address=chosen.one("stun-backward-compatibility", bool),

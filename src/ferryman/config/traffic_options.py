@@ -204,13 +204,15 @@ LIMIT_OPTIONS = (
         "how many of them a second, for each source; ten times as many at once",
         "100",
     ),
-    not_built(
-        "drain-min-allocations",
-        COUNT,
+    Option(
+        "drain-timeout",
+        seconds(0),
         _M,
-        "allocations left when draining ends",
-        "there is no drain mode",
+        "seconds until a server that drains ends all the same; 0: none after SIGUSR1, and SIGTERM "
+        "does not drain",
+        "0",
     ),
+    Option("drain-min-allocations", COUNT, _M, "draining is over when so many are left", "0"),
 )
 
 _P = Section.PROTOCOL

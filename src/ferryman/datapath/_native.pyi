@@ -33,6 +33,7 @@ _RawDiscovery: TypeAlias = tuple[tuple[bytes, bytes], tuple[bytes, bytes], tuple
 # (12, allocation, family, expires_at)                                             ExtendRelayed
 # (13, allocation, family)                                                         CloseRelayed
 # (14, allocation, _RawFiveTuple)                                                  LeavePath
+# A CloseAllocation is always answered, also of an allocation that was never there (0 is none's).
 # A family is 1 (IPv4) or 2 (IPv6). A connection that the engine asks for (8) has its number, below
 # 2**32; one that a peer has begun has the datapath's. The next new word is 15.
 _RawCommand: TypeAlias = tuple[Any, ...]

@@ -45,6 +45,8 @@ def relay_needs(state: State, request: Request, *, now: int) -> tuple[RelayNeed,
         return ()
     if state.allocations.of(request.five_tuple, now=now) is not None:
         return ()
+    if state.draining:
+        return ()
     if state.alternates.candidates(request.five_tuple, state.peer_rules.own):
         return ()
     try:
@@ -94,10 +96,12 @@ def allocate(state: State, exchange: Exchange) -> tuple[tuple[int, bytes], ...]:
 def _send_elsewhere(state: State, exchange: Exchange) -> None:
     """RFC 8656 §7.2: the server may redirect at any time; it does so before it spends anything."""
     five_tuple = exchange.five_tuple
-    alternate = state.alternates.next_for(five_tuple, state.peer_rules.own)
+    alternate = state.alternates.next_for(five_tuple, state.peer_rules.own, leaving=state.draining)
     if alternate is not None:
         attributes = encode_alternate(alternate, five_tuple.transport)
         raise Refused(Refusal.TRY_ALTERNATE, str(alternate.address), attributes)
+    if state.draining:
+        raise Refused(Refusal.DRAINING)
 
 
 def _transport(message: Message) -> Transport:

@@ -37,17 +37,25 @@ class Alternates:
         self._ports = ports
         self._turn: dict[tuple[Transport, Family], int] = {}
 
-    def candidates(self, client: FiveTuple, own: Set[bytes]) -> list[Alternate]:
+    def candidates(
+        self, client: FiveTuple, own: Set[bytes], *, leaving: bool = False
+    ) -> list[Alternate]:
         """Those of the client's own family (RFC 8489 §10); none where this server, one of whose
-        IPs is in `own`, is in the list."""
+        IPs is in `own`, is in the list. `leaving`: it serves nobody, and the others are left."""
         listed = self._lists.get(client.transport, ())
-        if any(one.address.ip in own and one.address.port in self._ports for one in listed):
+        others = [one for one in listed if not self._is_here(one, own)]
+        if len(others) < len(listed) and not leaving:
             return []
-        return [one for one in listed if one.address.family is client.client.family]
+        return [one for one in others if one.address.family is client.client.family]
 
-    def next_for(self, client: FiveTuple, own: Set[bytes]) -> Alternate | None:
-        """The next in turn; None for a client that is served here."""
-        candidates = self.candidates(client, own)
+    def _is_here(self, one: Alternate, own: Set[bytes]) -> bool:
+        return one.address.ip in own and one.address.port in self._ports
+
+    def next_for(
+        self, client: FiveTuple, own: Set[bytes], *, leaving: bool = False
+    ) -> Alternate | None:
+        """The next in turn; None for a client that is not sent anywhere."""
+        candidates = self.candidates(client, own, leaving=leaving)
         if not candidates:
             return None
         key = (client.transport, client.client.family)

@@ -82,6 +82,7 @@ class Refusal(Enum):
 
     ALLOCATION_EXISTS = Rule(437, "RFC 8656 §7.2", "the 5-tuple already has an allocation")
     TRY_ALTERNATE = Rule(300, "RFC 8489 §10", "clients are sent to another server")
+    DRAINING = Rule(403, "RFC 8656 §7.4", "the server is about to end: it takes no new clients")
     NO_REQUESTED_TRANSPORT = Rule(400, "RFC 8656 §7.2", "REQUESTED-TRANSPORT is missing")
     UNSUPPORTED_TRANSPORT = Rule(
         442, "RFC 6062 §5.1", "the requested transport is neither UDP nor TCP, or not served"

@@ -31,7 +31,8 @@ from ferryman.wire.message import Message
 
 @dataclass(slots=True)
 class State:
-    """`random_token` makes 8 octets that nobody can guess; tests hand in known ones."""
+    """`random_token` makes 8 octets that nobody can guess; tests hand in known ones. `draining`:
+    there are to be no new allocations."""
 
     settings: Settings
     peer_rules: PeerRules
@@ -48,6 +49,7 @@ class State:
     closing: dict[int, Closing] = field(default_factory=dict)
     closing_relayed: dict[tuple[int, Family], RelayLease] = field(default_factory=dict)
     last_number: int = 0
+    draining: bool = False
 
 
 class Closing(NamedTuple):

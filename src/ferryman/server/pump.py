@@ -7,6 +7,7 @@ port) and carries the outcome to the datapath, the journal's readers and the por
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 from structlog.typing import FilteringBoundLogger
 
@@ -26,6 +27,7 @@ from ferryman.datapath.door import (
 )
 from ferryman.engine.admission import Admitted, admit
 from ferryman.engine.allocate import relay_needs
+from ferryman.engine.changes import CloseAllocation
 from ferryman.engine.connect import connected
 from ferryman.engine.connection_attempt import attempted
 from ferryman.engine.credential import ANONYMOUS, Credential, NoCredential
@@ -41,6 +43,8 @@ from ferryman.server.journal_log import JournalLog
 from ferryman.server.relay_ports import RelayPorts
 
 BATCH = 64
+NOBODY = 0
+"""No allocation has this number, and the datapath tells of its end all the same."""
 
 
 class Pump:
@@ -62,6 +66,7 @@ class Pump:
         self._journal = journal
         self._log = log
         self._closing_down = False
+        self._answered: Callable[[], None] = lambda: None
 
     def use_keys(self, keys: Keys) -> None:
         """Ask these from the next request on."""
@@ -82,10 +87,17 @@ class Pump:
         """Once a second: let expired allocations go and refill the stock of relay ports."""
         now = time.monotonic_ns()
         self._carry_out(expire(self._state, now=now), now=now)
-        self._ports.top_up(now=now)
+        if not self._state.draining:
+            self._ports.top_up(now=now)
         trouble = self._ports.take_trouble()
         if trouble:
             self._log.error("relay sockets cannot be bound", reason=trouble)
+
+    def ask_worker(self, answered: Callable[[], None]) -> None:
+        """Have the worker thread answer, with nothing else in mind; `answered` is called when it
+        has, and never if it is stuck."""
+        self._answered = answered
+        door.apply(self._native, [CloseAllocation(NOBODY)])
 
     def close_all(self) -> None:
         """Close every allocation and decide no more requests."""
@@ -120,6 +132,9 @@ class Pump:
                 if isinstance(admitted, Outcome):
                     return admitted
                 return self._decide(admitted, unix_time=unix_time, now=now)
+            case Closed(allocation) if allocation == NOBODY:
+                self._answered()
+                return Outcome()
             case Closed(allocation, usage):
                 return used(self._state, allocation, usage)
             case RelayedClosed(allocation, family):

@@ -9,13 +9,15 @@ import asyncio
 import contextlib
 import signal
 import time
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from typing import Protocol
 
 from structlog.typing import FilteringBoundLogger
 
 from ferryman.datapath import door
+from ferryman.server.leaving import Leaving
 from ferryman.server.pump import Pump
+from ferryman.server.service_manager import ServiceManager
 
 TICK_SECONDS = 1.0
 OWN_ADDRESSES_SECONDS = 10.0
@@ -31,7 +33,8 @@ class Datapath(door.Native, Protocol):
 
 
 class Service:
-    """Runs the pump on the event loop until SIGTERM or SIGINT; `on_signal` says what others do.
+    """Runs the pump on the event loop until `leaving` says that it is over; `on_signal` says what
+    each signal does.
 
     `chores` run besides, each every so many seconds, and `watch`, which must not return before it
     is cancelled.
@@ -42,6 +45,8 @@ class Service:
         datapath: Datapath,
         pump: Pump,
         refresh_own_addresses: Callable[[], None],
+        leaving: Leaving,
+        manager: ServiceManager,
         on_signal: Mapping[signal.Signals, Callable[[], None]],
         log: FilteringBoundLogger,
         watch: Callable[[], Coroutine[None, None, None]] | None = None,
@@ -50,31 +55,27 @@ class Service:
         self._datapath = datapath
         self._pump = pump
         self._refresh_own_addresses = refresh_own_addresses
+        self._leaving = leaving
+        self._manager = manager
         self._on_signal = dict(on_signal)
         self._log = log
         self._watch = watch
         self._chores = tuple(chores)
-        self._stopping = asyncio.Event()
 
     async def run(self, ready: Callable[[], None]) -> None:
-        """Start, call `ready` once packets flow, and return when a signal has closed it all."""
+        """Start, call `ready` once packets flow, and return when all is closed."""
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._stopping.set)
         for number, act in self._on_signal.items():
             loop.add_signal_handler(number, act)
         self._datapath.start()
         loop.add_reader(self._datapath.fileno(), self._pump.run_batch)
-        chores = [
-            asyncio.create_task(self._every(TICK_SECONDS, self._pump.tick)),
-            asyncio.create_task(self._every(OWN_ADDRESSES_SECONDS, self._refresh_own_addresses)),
-            *(asyncio.create_task(self._every(seconds, chore)) for seconds, chore in self._chores),
-        ]
+        chores = [asyncio.create_task(self._every(*chore)) for chore in self._every_so_often()]
         if self._watch is not None:
             chores.append(asyncio.create_task(self._watch()))
         ready()
+        self._manager.ready()
         # A chore ends only by failing: then the server ends too, loudly, rather than half of it.
-        stopping = asyncio.create_task(self._stopping.wait())
+        stopping = asyncio.create_task(self._leaving.wait())
         done, _ = await asyncio.wait({stopping, *chores}, return_when=asyncio.FIRST_COMPLETED)
         loop.remove_reader(self._datapath.fileno())
         for chore in chores:
@@ -83,6 +84,18 @@ class Service:
         for task in done:
             task.result()
 
+    def _every_so_often(self) -> Iterator[tuple[float, Callable[[], None]]]:
+        yield TICK_SECONDS, self._pump.tick
+        yield TICK_SECONDS, lambda: self._leaving.look(now=time.monotonic_ns())
+        yield OWN_ADDRESSES_SECONDS, self._refresh_own_addresses
+        patience = self._manager.watchdog_seconds
+        if patience is not None:
+            yield patience / 2, self._ask_worker
+        yield from self._chores
+
+    def _ask_worker(self) -> None:
+        self._pump.ask_worker(self._manager.alive)
+
     async def _every(self, seconds: float, chore: Callable[[], None]) -> None:
         while True:
             await asyncio.sleep(seconds)
@@ -90,6 +103,7 @@ class Service:
 
     def _close(self) -> None:
         """Close every allocation, wait a moment for what each carried, then the sockets."""
+        self._manager.stopping()
         self._pump.close_all()
         self._log.info("stopping")
         until = time.monotonic() + STOP_SECONDS
