@@ -21,6 +21,7 @@ FILES = (
 )
 SIGNALS = (
     ("SIGTERM, SIGINT", "Close every allocation and exit with 0."),
+    ("SIGHUP", "Reopen the log, and read the whole configuration anew, or change nothing."),
     ("SIGUSR2", "Read certificate and key again. Running calls stay as they are."),
 )
 
