@@ -199,6 +199,20 @@ def test_a_ticket_on_the_5_tuple_of_another_allocation_is_437() -> None:
     assert (answer.code, refusal(answer)) == (437, Refusal.PATH_TAKEN)
 
 
+@pytest.mark.parametrize("transport", [Transport.UDP, Transport.DTLS])
+def test_a_client_does_not_move_to_where_this_server_relays(transport: Transport) -> None:
+    """RFC 8656 §21.1.7: the packets of two allocations that are each other's client have no end."""
+    desk = mobile_desk()
+    ticket = allocated(desk.client())
+    inner = on(desk, 1)
+    relayed = inner.allocate().address(Attribute.XOR_RELAYED_ADDRESS)
+    through_it = on(desk, relayed.port, transport=transport, host=relayed.host)
+    answer = resume(through_it, ticket)
+    assert (answer.code, refusal(answer)) == (403, Refusal.MOVE_TO_RELAYED)
+    inner.refresh(0)
+    assert resume(through_it, ticket).code == 0
+
+
 def test_a_refused_refresh_moves_nothing_and_uses_up_no_ticket() -> None:
     desk = mobile_desk()
     client = desk.client()

@@ -1,26 +1,28 @@
 """IPv4 addresses that lie inside an IPv6 address, in every form that a router may unpack.
 
-Sources: RFC 4291 §2.5.5 (mapped, compatible), RFC 3056 §2 (6to4), RFC 4380 §4 (Teredo),
-RFC 6052 §2.2 (NAT64), RFC 8215 (local-use NAT64) and RFC 5214 §6.1 (ISATAP). Knows nothing of
-which addresses are good.
+Sources: RFC 4291 §2.5.5 (mapped, compatible), RFC 2765 §2.1 (IPv4-translated), RFC 3056 §2 (6to4),
+RFC 4380 §4 (Teredo), RFC 6052 §2.2 (NAT64), RFC 8215 (local-use NAT64) and RFC 5214 §6.1 (ISATAP).
+Knows nothing of which addresses are good.
 """
 
 from __future__ import annotations
 
 _MAPPED = bytes(10) + b"\xff\xff"
 _COMPATIBLE = bytes(12)
+_IPV4_TRANSLATED = bytes(8) + b"\xff\xff\0\0"
 _SIX_TO_FOUR = b"\x20\x02"
 _TEREDO = b"\x20\x01\x00\x00"
 _NAT64 = b"\x00\x64\xff\x9b" + bytes(8)
 _LOCAL_NAT64 = b"\x00\x64\xff\x9b\x00\x01"
-_ISATAP = (b"\x00\x00\x5e\xfe", b"\x02\x00\x5e\xfe")
+_ISATAP = tuple(bytes((ug,)) + b"\x00\x5e\xfe" for ug in range(4))
+"""With the "u" and "g" bits of an interface identifier in every combination."""
 _UNSPECIFIED_AND_LOOPBACK = (bytes(16), bytes(15) + b"\x01")
 
 
 def embedded_ipv4(ip: bytes) -> tuple[bytes, ...]:
     """Every IPv4 address (4 bytes each) that this 16-byte address may stand for; () for none."""
     found: list[bytes] = []
-    if ip.startswith((_MAPPED, _NAT64)):
+    if ip.startswith((_MAPPED, _NAT64, _IPV4_TRANSLATED)):
         found.append(ip[12:])
     elif ip.startswith(_COMPATIBLE):
         # `::` and `::1` are addresses of IPv6 itself (RFC 4291 §2.5.2, §2.5.3).

@@ -9,7 +9,7 @@ from ferryman.engine import handover
 from ferryman.engine.allocation import Allocation
 from ferryman.engine.credential import Credential
 from ferryman.engine.ending import close, make_way
-from ferryman.engine.five_tuple import FiveTuple
+from ferryman.engine.five_tuple import FiveTuple, Transport
 from ferryman.engine.journal import Ending
 from ferryman.engine.mobile import Mobile
 from ferryman.engine.refusals import Refusal, Refused
@@ -118,6 +118,15 @@ def _check_path(state: State, exchange: Exchange, allocation: Allocation, ticket
     other = state.allocations.of(path, now=exchange.now)
     if other is not None:
         raise Refused(Refusal.PATH_TAKEN, f"allocation {other.number}")
+    _check_loop(state, path, now=exchange.now)
+
+
+def _check_loop(state: State, path: FiveTuple, *, now: int) -> None:
+    """Two allocations that are each other's client would pass a packet on without end."""
+    transport = Transport.TCP if path.transport.is_stream else Transport.UDP
+    relay = state.allocations.relaying(transport, path.client, now=now)
+    if relay is not None:
+        raise Refused(Refusal.MOVE_TO_RELAYED, f"{path.client} of allocation {relay.number}")
 
 
 def _opened(state: State, value: bytes) -> Ticket:

@@ -141,6 +141,9 @@ class Refusal(Enum):
     )
     OLD_TICKET = Rule(400, "RFC 8016 §3.2.2", "the ticket has been used")
     PATH_TAKEN = Rule(437, "RFC 8656 §5", "the new 5-tuple has another allocation")
+    MOVE_TO_RELAYED = Rule(
+        403, "RFC 8656 §21.1.7", "the new 5-tuple comes from a relayed address of this server"
+    )
 
     NO_PEER = Rule(400, "RFC 8656 §10.2", "XOR-PEER-ADDRESS is missing")
     PEER_FAMILY = Rule(
