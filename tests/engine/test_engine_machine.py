@@ -10,7 +10,7 @@ from collections import Counter
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from ferryman.engine.allocation import Allocation
 from ferryman.engine.changes import (
@@ -99,11 +99,17 @@ class EngineMachine(RuleBasedStateMachine):
         self.tokens: list[bytes] = []
         self.connection_ids: list[bytes] = []
 
-    def at(self, place: int) -> Client:
+    @initialize()
+    def start(self) -> None:
+        """One client of each kind is there, so that there is something to break."""
+        for place, wish in ((0, WISHES[4]), (1, WISHES[3]), (4, WISHES[7]), (5, WISHES[6])):
+            self.allocate(place, wish)
+
+    def at(self, place: int, port: int | None = None) -> Client:
         """A client at a place; a connection's 5-tuple is never used again."""
         self.sockets += 1
         transport = Transport.TCP if place > 3 else Transport.UDP
-        client = on(self.desk, place, NAMES[place % 2], transport)
+        client = on(self.desk, place if port is None else port, NAMES[place % 2], transport)
         socket = self.sockets if transport.is_stream else 1
         return Client(self.desk, client.five_tuple._replace(socket=socket), client.username)
 
@@ -196,8 +202,8 @@ class EngineMachine(RuleBasedStateMachine):
 
     @rule(
         place=places,
-        lifetime=st.sampled_from([None, 0, 700, 3600]),
-        family=st.sampled_from([None, None, *Family]),
+        lifetime=st.sampled_from([None, 0, 0, 700, 3600]),
+        family=st.sampled_from([None, *Family]),
     )
     def refresh(self, place: int, lifetime: int | None, family: Family | None) -> None:
         wish = [] if lifetime is None else [(Attribute.LIFETIME, encode_uint32(lifetime))]
@@ -208,9 +214,17 @@ class EngineMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.tickets)
     @rule(place=places, back=st.integers(1, 3), lifetime=st.sampled_from([600, 600, 0]))
     def resume(self, place: int, back: int, lifetime: int) -> None:
+        """Somewhere where there may be an allocation already."""
         ticket = self.tickets[-min(back, len(self.tickets))]
         wish = (Attribute.LIFETIME, encode_uint32(lifetime))
         self.ask(place, Method.REFRESH, (Attribute.MOBILITY_TICKET, ticket), wish)
+
+    @precondition(lambda self: self.tickets)
+    @rule(place=st.sampled_from([0, 1, 4, 5]), back=st.integers(1, 2))
+    def roam(self, place: int, back: int) -> None:
+        """To a 5-tuple that nobody has had."""
+        self.clients[place] = self.at(place, port=1000 + self.sockets)
+        self.resume(place, back, 600)
 
     @rule(place=places, peer=st.sampled_from(PEERS))
     def permit(self, place: int, peer: Address) -> None:
@@ -253,7 +267,7 @@ class EngineMachine(RuleBasedStateMachine):
     @rule(index=st.integers(0, 9), succeeded=st.booleans())
     def the_peer_answers(self, index: int, succeeded: bool) -> None:
         """Also one that has been given up, or that has answered before."""
-        number = 1 + index % 5
+        number = 1 + index % 4
         waiting = self.desk.state.peer_connections.numbered(number)
         if not succeeded and (waiting is None or waiting.unanswered is not None):
             self.connections.pop(number, None)
@@ -378,4 +392,6 @@ def singles(lease: RelayLease) -> tuple[RelayLease, ...]:
 
 
 TestEngineMachine = EngineMachine.TestCase
-TestEngineMachine.settings = settings(stateful_step_count=60)
+TestEngineMachine.settings = settings(
+    stateful_step_count=80, max_examples=max(150, settings().max_examples)
+)
