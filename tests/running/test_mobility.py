@@ -17,6 +17,7 @@ from ferryman.wire.registry import Attribute, Method
 from ferryman.wire.values import encode_uint32
 from tests.answer import Answer
 from tests.certificates import make_pair
+from tests.dtls_client import over_dtls
 from tests.running.conftest import ACCOUNTS, Connect, connector, logged
 from tests.servers import RunningServer, start_server
 from tests.turn_client import Peer, TurnClient
@@ -104,11 +105,13 @@ def numbers_heard(client: TurnClient) -> list[int]:
 def over(connect: Connect, transport: str, host: str = "127.0.0.1") -> TurnClient:
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE
-    return connect(stream=transport != "udp", host=host, tls=tls if transport == "tls" else None)
+    stream, tls_wanted = transport == "tcp", transport == "tls"
+    client = connect(stream=stream, host=host, tls=tls if tls_wanted else None)
+    return over_dtls(client) if transport == "dtls" else client
 
 
-@pytest.mark.parametrize("before", ["udp", "tcp", "tls"])
-@pytest.mark.parametrize("after", ["udp", "tcp", "tls"])
+@pytest.mark.parametrize("before", ["udp", "tcp", "tls", "dtls"])
+@pytest.mark.parametrize("after", ["udp", "tcp", "tls", "dtls"])
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
 def test_no_packet_is_lost_and_none_comes_twice_while_a_client_moves(
     connect: Connect, before: str, after: str, host: str
@@ -163,6 +166,17 @@ def test_a_client_that_only_listens_moves_with_its_next_request(connect: Connect
         assert new.permit(peer.address).code == 0
         peer.send(relayed, b"welcome")
         assert new.receive_channel() == (CHANNEL, b"welcome")
+
+
+def test_a_dtls_client_that_has_said_goodbye_comes_back_with_its_ticket(connect: Connect) -> None:
+    old, new = over(connect, "dtls"), over(connect, "dtls")
+    with Peer() as peer:
+        relayed, ticket = allocated(old)
+        old.bind(CHANNEL, peer.address)
+        old.socket.close()
+        assert resume(new, ticket).code == 0
+        peer.send(relayed, b"at once")
+        assert new.receive_channel() == (CHANNEL, b"at once")
 
 
 def test_channel_data_is_padded_as_the_path_of_the_moment_needs_it(connect: Connect) -> None:

@@ -8,6 +8,7 @@ import socket
 import ssl
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -352,3 +353,60 @@ def test_a_certificate_that_is_no_good_stops_the_start_with_one_line(
     )
     assert run.returncode == 1
     assert f"{file}:3: cert: /nowhere/fullchain.pem: no such file\n" in run.stderr
+
+
+@versions
+@pytest.mark.parametrize("cut", [1, 7], ids=["one octet at a time", "seven octets at a time"])
+def test_a_tls_client_may_send_in_crumbs(
+    server: RunningServer, pair: Pair, version: ssl.TLSVersion, cut: int
+) -> None:
+    """Handshake, request and ChannelData: the octets of the records trickle, and so does what is
+    inside them."""
+    with Crumbs(server.port, trusting(pair, version), cut) as client, Peer() as peer:
+        client.challenge()
+        relayed = client.relayed()
+        assert client.bind(0x4000, peer.address).code == 0
+        message = b"\x40\x00\x00\x06crumbs\0\0"
+        for start in range(0, len(message), cut):
+            client.send(message[start : start + cut])
+        assert peer.receive() == (b"crumbs", relayed)
+        peer.send(relayed, b"and back")
+        assert client.receive_channel() == (0x4000, b"and back")
+
+
+class Crumbs(TurnClient):
+    """A client over TLS whose every octet towards the server is sent with few others."""
+
+    def __init__(self, port: int, tls: ssl.SSLContext, cut: int) -> None:
+        super().__init__(port, "alice", "sesame", stream=True)
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._cut = cut
+        self._came, self._goes = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._machine = tls.wrap_bio(self._came, self._goes, server_hostname="127.0.0.1")
+        self._until_done(self._machine.do_handshake)
+
+    def _until_done(self, step: Callable[[], object]) -> None:
+        while True:
+            try:
+                step()
+                return self._pass_on()
+            except ssl.SSLWantReadError:
+                self._pass_on()
+                self._came.write(self.socket.recv(65_536))
+
+    def _pass_on(self) -> None:
+        octets = self._goes.read()
+        for start in range(0, len(octets), self._cut):
+            self.socket.sendall(octets[start : start + self._cut])
+            time.sleep(0.0005)
+
+    def send(self, packet: bytes) -> None:
+        self._until_done(lambda: self._machine.write(packet))
+
+    def receive(self) -> bytes:
+        while not self._waiting:
+            self._until_done(self._take)
+        return self._waiting.pop(0)
+
+    def _take(self) -> None:
+        self._waiting += self._frames.feed_untrusted(self._machine.read(65_536))
