@@ -9,6 +9,7 @@
 //! `FiveTuple` carries flow label 0, and scope 0 unless the caller always sets the same one.
 
 pub mod binding;
+pub mod gate;
 pub mod stream;
 
 mod allocation;
@@ -29,6 +30,7 @@ mod reason;
 mod relayed;
 mod send;
 mod slots;
+mod source;
 mod stun;
 mod sweep;
 mod table;
@@ -45,6 +47,7 @@ pub use icmp::{write_icmp, Icmp, ICMP_LENGTH};
 pub use offload::{ChannelFlow, Offload, CHANNELS_OF_ALLOCATION};
 pub use reason::Reason;
 pub use slots::Slot;
+pub use source::Source;
 pub use table::Table;
 pub use tcp::{TcpAllocation, TcpAllocations};
 pub use verdict::{Framing, FromClient, FromPeer};

@@ -32,11 +32,15 @@ pub enum Reason {
     OverBandwidth,
     /// More ICMP errors than a client is told of.
     TooManyErrors,
+    /// A stranger's source has had as many answers as it may have.
+    TooManyStrangers,
+    /// No answer to a stranger is short enough for its request.
+    NoShortAnswer,
 }
 
 impl Reason {
     /// Every reason, in the order of their numbers: `ALL[reason as usize] == reason`.
-    pub const ALL: [Reason; 14] = [
+    pub const ALL: [Reason; 16] = [
         Reason::NotTurn,
         Reason::Malformed,
         Reason::TooLong,
@@ -51,6 +55,8 @@ impl Reason {
         Reason::OwnAddress,
         Reason::OverBandwidth,
         Reason::TooManyErrors,
+        Reason::TooManyStrangers,
+        Reason::NoShortAnswer,
     ];
 
     /// The name in counters and verdicts.
@@ -70,6 +76,8 @@ impl Reason {
             Reason::OwnAddress => "own_address",
             Reason::OverBandwidth => "over_bandwidth",
             Reason::TooManyErrors => "too_many_errors",
+            Reason::TooManyStrangers => "too_many_strangers",
+            Reason::NoShortAnswer => "no_short_answer",
         }
     }
 }

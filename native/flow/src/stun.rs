@@ -10,25 +10,37 @@ pub(crate) const HEADER_LENGTH: usize = 20;
 pub(crate) const MAGIC_COOKIE: [u8; 4] = [0x21, 0x12, 0xA4, 0x42];
 
 pub(crate) const BINDING: u16 = 0x001;
+pub(crate) const ALLOCATE: u16 = 0x003;
+pub(crate) const REFRESH: u16 = 0x004;
 pub(crate) const SEND: u16 = 0x006;
-pub(crate) const CONNECTION_BIND: u16 = 0x00B;
 pub(crate) const DATA_METHOD: u16 = 0x007;
+pub(crate) const CREATE_PERMISSION: u16 = 0x008;
+pub(crate) const CHANNEL_BIND: u16 = 0x009;
+pub(crate) const CONNECT: u16 = 0x00A;
+pub(crate) const CONNECTION_BIND: u16 = 0x00B;
 
 pub(crate) const MAPPED_ADDRESS: u16 = 0x0001;
 pub(crate) const CHANGE_REQUEST: u16 = 0x0003;
+pub(crate) const USERNAME: u16 = 0x0006;
 pub(crate) const MESSAGE_INTEGRITY: u16 = 0x0008;
 pub(crate) const ERROR_CODE: u16 = 0x0009;
 pub(crate) const UNKNOWN_ATTRIBUTES: u16 = 0x000A;
 pub(crate) const XOR_PEER_ADDRESS: u16 = 0x0012;
 pub(crate) const DATA: u16 = 0x0013;
+pub(crate) const REALM: u16 = 0x0014;
+pub(crate) const NONCE: u16 = 0x0015;
 pub(crate) const DONT_FRAGMENT: u16 = 0x001A;
 pub(crate) const MESSAGE_INTEGRITY_SHA256: u16 = 0x001C;
+pub(crate) const PASSWORD_ALGORITHM: u16 = 0x001D;
+pub(crate) const USERHASH: u16 = 0x001E;
 pub(crate) const XOR_MAPPED_ADDRESS: u16 = 0x0020;
 pub(crate) const PADDING: u16 = 0x0026;
 pub(crate) const RESPONSE_PORT: u16 = 0x0027;
+pub(crate) const PASSWORD_ALGORITHMS: u16 = 0x8002;
 pub(crate) const FINGERPRINT: u16 = 0x8028;
 pub(crate) const RESPONSE_ORIGIN: u16 = 0x802B;
 pub(crate) const OTHER_ADDRESS: u16 = 0x802C;
+pub(crate) const THIRD_PARTY_AUTHORIZATION: u16 = 0x802E;
 
 /// Bytes of a FINGERPRINT attribute.
 pub(crate) const FINGERPRINT_LENGTH: usize = 8;
@@ -41,7 +53,7 @@ const FIRST_OPTIONAL: u16 = 0x8000;
 /// which only a Binding request to some addresses may carry.
 const UNDERSTOOD: [u16; 20] = [
     MAPPED_ADDRESS,
-    0x0006, // USERNAME
+    USERNAME,
     MESSAGE_INTEGRITY,
     ERROR_CODE,
     UNKNOWN_ATTRIBUTES,
@@ -49,8 +61,8 @@ const UNDERSTOOD: [u16; 20] = [
     0x000D, // LIFETIME
     XOR_PEER_ADDRESS,
     DATA,
-    0x0014, // REALM
-    0x0015, // NONCE
+    REALM,
+    NONCE,
     0x0016, // XOR-RELAYED-ADDRESS
     0x0017, // REQUESTED-ADDRESS-FAMILY
     0x0018, // EVEN-PORT
@@ -63,11 +75,7 @@ const UNDERSTOOD: [u16; 20] = [
 ];
 
 /// Those that are passed over in a Binding request besides: it needs no credentials.
-const UNDERSTOOD_IN_BINDING: [u16; 3] = [
-    MESSAGE_INTEGRITY_SHA256,
-    0x001D, // PASSWORD-ALGORITHM
-    0x001E, // USERHASH
-];
+const UNDERSTOOD_IN_BINDING: [u16; 3] = [MESSAGE_INTEGRITY_SHA256, PASSWORD_ALGORITHM, USERHASH];
 
 /// Whether an attribute of this type makes a message of this method unacceptable
 /// (RFC 8489 §6.3.1, §6.3.2).
@@ -187,6 +195,13 @@ pub(crate) fn fingerprint_of(before: &[u8]) -> [u8; FINGERPRINT_LENGTH] {
     let [c0, c1, c2, c3] = (crc32fast::hash(before) ^ FINGERPRINT_MASK).to_be_bytes();
     let [t0, t1] = FINGERPRINT.to_be_bytes();
     [t0, t1, 0, 4, c0, c1, c2, c3]
+}
+
+/// Whether the FINGERPRINT whose value starts at `at` ends the message and is right
+/// (RFC 8489 §14.7).
+pub(crate) fn is_fingerprint_right(message: &[u8], at: usize) -> bool {
+    let before = &message[..at - 4];
+    message[at - 4..] == fingerprint_of(before)
 }
 
 fn masked<const N: usize>(octets: &[u8], mask: &[u8]) -> [u8; N] {

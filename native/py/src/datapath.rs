@@ -12,6 +12,7 @@ use crate::address::{
     address_of, discovery_of, family_of, ip_bytes, raw_family, raw_five_tuple, RawDiscovery,
 };
 use crate::command::command_of;
+use crate::gate::{gate_of, RawGate};
 use crate::os_error::os_error;
 
 /// The native datapath; see the stub for what each method promises.
@@ -70,6 +71,11 @@ impl Datapath {
 
     fn withdraw_discovery(&self, family: u8) -> PyResult<()> {
         self.native.withdraw_discovery(family_of(family)?);
+        Ok(())
+    }
+
+    fn guard(&self, settings: Option<RawGate>) -> PyResult<()> {
+        self.native.guard(settings.map(gate_of).transpose()?);
         Ok(())
     }
 

@@ -4,6 +4,7 @@
 mod address;
 mod command;
 mod datapath;
+mod gate;
 mod os_error;
 mod table;
 
@@ -13,6 +14,8 @@ use pyo3::prelude::*;
 mod _native {
     #[pymodule_export]
     use super::datapath::Datapath;
+    #[pymodule_export]
+    use super::gate::Gate;
     #[pymodule_export]
     use super::table::Table;
 }

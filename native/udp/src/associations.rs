@@ -7,13 +7,13 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use ferryman_dtls::{has_encrypted, Association};
-use ferryman_flow::FiveTuple;
+use ferryman_flow::{FiveTuple, Source};
 
 use crate::batch_out::{Route, Via};
 use crate::clock::SECOND;
 use crate::connections::{Full, Limits};
 use crate::pending::Pending;
-use crate::sources::{Source, Sources};
+use crate::sources::Sources;
 
 /// How many handshakes may go on at once, and how many of one source.
 const HANDSHAKES: usize = 512;

@@ -4,9 +4,11 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::mem;
 use std::net::IpAddr;
 
+use ferryman_flow::Source;
+
 use crate::connection::{Connection, Role, Standing};
 use crate::datapath::Choices;
-use crate::sources::{Source, Sources};
+use crate::sources::Sources;
 
 /// All connections, by their numbers.
 pub(crate) struct Connections {

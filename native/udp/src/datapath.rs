@@ -9,7 +9,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use ferryman_dtls::{Credentials, Endpoint, Trouble};
-use ferryman_flow::{Discovery, Family};
+use ferryman_flow::{gate, Discovery, Family};
 
 use crate::certificate::Certificate;
 use crate::counters::Counters;
@@ -181,6 +181,13 @@ impl Datapath {
     /// Offers NAT behaviour discovery over this family no more.
     pub fn withdraw_discovery(&self, family: Family) {
         self.shared.inbox.post([Order::Withdraw(family)]);
+    }
+
+    /// What strangers are told from now on without asking the engine (settings that `fit`); with
+    /// none, the engine is asked about everything.
+    pub fn guard(&self, settings: Option<gate::Settings>) {
+        let guard = Order::Guard(Box::new(settings));
+        self.shared.inbox.post([guard]);
     }
 
     /// Serves DTLS beside UDP at every listener, with this certificate for those who come from now

@@ -7,8 +7,9 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
 use ferryman_flow::{
-    binding, write_header, write_icmp, Family, FiveTuple, Framing, FromClient, FromPeer, Reason,
-    Rerouted, Slot, Table, TransactionIds, Transport, HEADROOM, ICMP_LENGTH, TAILROOM,
+    binding, gate, write_header, write_icmp, Family, FiveTuple, Framing, FromClient, FromPeer,
+    Reason, Rerouted, Slot, Source, Table, TransactionIds, Transport, HEADROOM, ICMP_LENGTH,
+    TAILROOM,
 };
 
 use crate::batch_out::{BatchOut, Route, Via};
@@ -18,10 +19,9 @@ use crate::datapath::Shared;
 use crate::dtls::Dtls;
 use crate::error_queue::Trouble;
 use crate::listener::Listener;
-use crate::queue::{Asker, Event};
+use crate::queue::{Asker, Event, Offered};
 use crate::relay::{Client, Relay, RelayPlace};
 use crate::slots::{Arrival, Piece, Slots};
-use crate::sources::Source;
 
 /// What became of a client's packet, as far as a stream must know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +44,7 @@ pub(crate) struct Forwarder {
     pub(crate) out: BatchOut,
     pub(crate) transaction_ids: TransactionIds,
     pub(crate) binding: binding::Settings,
+    pub(crate) gate: gate::Gate,
     /// The instant of this turn, ns.
     pub(crate) now: u64,
 }
@@ -324,16 +325,29 @@ impl Forwarder {
         }
     }
 
+    /// A request that needs a decision, unless the gate can tell what becomes of it.
     fn ask(&mut self, five_tuple: &FiveTuple, request: &[u8]) -> Taken {
-        let asked = self
-            .shared
-            .queue
-            .offer(self.asker(five_tuple), || Event::Request {
-                five_tuple: *five_tuple,
-                message: request.to_vec(),
-            });
-        if !asked {
-            return Taken::NoRoom;
+        let mut answer = [0; gate::ANSWER_LIMIT];
+        match self.gate.judge(request, five_tuple, self.now, &mut answer) {
+            gate::Judged::Ask => return self.ask_engine(five_tuple, request),
+            gate::Judged::Answer(length) => {
+                self.shared.counters.add(Counter::Challenged, 1);
+                self.reply(five_tuple, &answer[..length]);
+            }
+            gate::Judged::Drop(reason) => self.shared.counters.drop_for(reason),
+        }
+        Taken::Done
+    }
+
+    fn ask_engine(&mut self, five_tuple: &FiveTuple, request: &[u8]) -> Taken {
+        let asker = self.asker(five_tuple);
+        match self.shared.queue.offer(asker, || Event::Request {
+            five_tuple: *five_tuple,
+            message: request.to_vec(),
+        }) {
+            Offered::Taken => {}
+            Offered::InPlaceOfAnother => self.shared.counters.add(Counter::QueueFull, 1),
+            Offered::NoRoom => return Taken::NoRoom,
         }
         self.shared.counters.add(Counter::Asked, 1);
         Taken::Asked

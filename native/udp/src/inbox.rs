@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use ferryman_dtls::Endpoint;
-use ferryman_flow::{Change, Discovery, Family, FiveTuple};
+use ferryman_flow::{gate, Change, Discovery, Family, FiveTuple};
 use rustls::ServerConfig;
 
 use crate::acceptor::Acceptor;
@@ -79,6 +79,8 @@ pub(crate) enum Order {
     Choose(Choices),
     /// Offer discovery over this family no more.
     Withdraw(Family),
+    /// Tell strangers this without asking the engine.
+    Guard(Box<Option<gate::Settings>>),
     /// Speak TLS in this way with those who connect from now on.
     Secure(Option<Arc<ServerConfig>>),
     /// Speak DTLS with those who come from now on, or with none of them.

@@ -23,6 +23,7 @@ mod fixed;
 mod forwarder;
 mod inbox;
 mod join;
+mod lanes;
 mod listener;
 mod listening;
 mod mmsg;

@@ -68,6 +68,7 @@ impl Worker {
                 Order::ServeDtls(Some(endpoint)) => self.serve_dtls(endpoint),
                 Order::ServeDtls(None) => self.forwarder.dtls.stop(),
                 Order::Withdraw(family) => self.forwarder.binding.withdraw(family),
+                Order::Guard(settings) => self.forwarder.gate.set(*settings),
             }
         }
         self.resume_paused();

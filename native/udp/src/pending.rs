@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use crate::sources::{Source, Sources, Waiting};
+use ferryman_flow::Source;
+
+use crate::sources::{Sources, Waiting};
 
 /// Numbers of clients, where they come from and since when they wait (ns).
 pub(crate) struct Pending {

@@ -4,10 +4,10 @@ use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use ferryman_flow::{Family, FiveTuple, Usage};
+use ferryman_flow::{Family, FiveTuple, Source, Usage};
 
 use crate::bell::Bell;
-use crate::sources::Source;
+use crate::lanes::Lanes;
 
 /// The part of the queue that requests from streams may fill: one of so many.
 const STREAM_SHARE: usize = 8;
@@ -99,11 +99,20 @@ pub(crate) enum Asker {
     Stranger(Source),
 }
 
+/// What became of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Offered {
+    Taken,
+    /// One of somebody else's was dropped for it.
+    InPlaceOfAnother,
+    NoRoom,
+}
+
 #[derive(Default)]
 struct Waiting {
     events: VecDeque<Event>,
     /// Requests of strangers over UDP: however many there are, they are in nobody's way.
-    strangers: VecDeque<Event>,
+    strangers: Lanes,
     /// Of the requests over datagrams, how many each source has.
     of_source: HashMap<Source, usize>,
     /// The worker holds something back until there is room.
@@ -121,11 +130,21 @@ impl Waiting {
         let of_strangers = unused.max(limit / STRANGERS_TURN).min(self.strangers.len());
         let of_clients = (limit - of_strangers).min(self.events.len());
         let mut taken: Vec<_> = self.events.drain(..of_clients).collect();
-        taken.extend(self.strangers.drain(..of_strangers));
+        taken.extend((0..of_strangers).filter_map(|_| self.strangers.next()));
         for event in &taken {
             self.discount(event);
         }
         taken
+    }
+
+    /// Counts one more request of a source, unless it has its share.
+    fn count(&mut self, source: Source, share: usize) -> bool {
+        let count = self.of_source.entry(source).or_default();
+        if *count >= share {
+            return false;
+        }
+        *count += 1;
+        true
     }
 
     fn discount(&mut self, event: &Event) {
@@ -171,39 +190,51 @@ impl Queue {
         waiting.events.push_back(event);
     }
 
-    /// Appends a request if there is room; otherwise returns false, and for a stream, the next
-    /// `drain` that makes room for streams tells so.
-    pub(crate) fn offer(&self, asker: Asker, event: impl FnOnce() -> Event) -> bool {
+    /// Appends a request if there is room; for a stream without, the next `drain` that makes room
+    /// tells so.
+    pub(crate) fn offer(&self, asker: Asker, event: impl FnOnce() -> Event) -> Offered {
         let mut waiting = self.lock();
+        if let Asker::Stranger(source) = asker {
+            return self.offer_of_stranger(waiting, source, event);
+        }
         let (source, limit) = match asker {
             Asker::Stream => (None, self.stream_limit()),
             Asker::Association(source) => (Some(source), self.limit.div_ceil(ASSOCIATION_SHARE)),
             Asker::Client(source) | Asker::Stranger(source) => (Some(source), self.limit),
         };
-        let is_stranger = matches!(asker, Asker::Stranger(_));
-        let line = if is_stranger {
-            &waiting.strangers
-        } else {
-            &waiting.events
-        };
-        if line.len() >= limit {
+        if waiting.events.len() >= limit {
             waiting.room_wanted |= asker == Asker::Stream;
-            return false;
+            return Offered::NoRoom;
         }
-        if let Some(source) = source {
-            let count = waiting.of_source.entry(source).or_default();
-            if *count >= self.limit.div_ceil(SOURCE_SHARE) {
-                return false;
-            }
-            *count += 1;
+        if source.is_some_and(|source| !waiting.count(source, self.limit.div_ceil(SOURCE_SHARE))) {
+            return Offered::NoRoom;
         }
         self.ring_for(&waiting);
-        if is_stranger {
-            waiting.strangers.push_back(event());
-        } else {
-            waiting.events.push_back(event());
+        waiting.events.push_back(event());
+        Offered::Taken
+    }
+
+    /// Where strangers fill their line, the source that has most of it gives way.
+    fn offer_of_stranger(
+        &self,
+        mut waiting: MutexGuard<'_, Waiting>,
+        source: Source,
+        event: impl FnOnce() -> Event,
+    ) -> Offered {
+        let mut offered = Offered::Taken;
+        if waiting.strangers.len() >= self.limit {
+            let Some(lost) = waiting.strangers.make_room(source) else {
+                return Offered::NoRoom;
+            };
+            waiting.discount(&lost);
+            offered = Offered::InPlaceOfAnother;
         }
-        true
+        if !waiting.count(source, self.limit.div_ceil(SOURCE_SHARE)) {
+            return Offered::NoRoom;
+        }
+        self.ring_for(&waiting);
+        waiting.strangers.push(source, event());
+        offered
     }
 
     /// Whether there is room for a stream; if not, the next `drain` that makes some tells.
@@ -269,7 +300,8 @@ mod tests {
     }
 
     fn offer(queue: &Queue, asker: fn(Source) -> Asker, host: u8) -> bool {
-        queue.offer(asker(source(host)), || request(Transport::Udp, host, 1))
+        let request = || request(Transport::Udp, host, 1);
+        queue.offer(asker(source(host)), request) != Offered::NoRoom
     }
 
     fn queue(limit: usize) -> Queue {
@@ -295,8 +327,25 @@ mod tests {
         let taken = (0..=255).filter(|host| offer(&queue, Asker::Stranger, *host));
         assert_eq!(taken.count(), 16);
         assert!(queue.has_room_or_will_tell());
-        assert!(queue.offer(Asker::Stream, || request(Transport::Tcp, 1, 1)));
+        let streamed = queue.offer(Asker::Stream, || request(Transport::Tcp, 1, 1));
+        assert_eq!(streamed, Offered::Taken);
         assert!(offer(&queue, Asker::Client, 17));
+    }
+
+    #[test]
+    fn a_newcomer_takes_the_place_of_whoever_has_most() {
+        let queue = queue(32);
+        for host in 0..16 {
+            assert!(offer(&queue, Asker::Stranger, host) && offer(&queue, Asker::Stranger, host));
+        }
+        let newcomer = || request(Transport::Udp, 99, 1);
+        let offered = queue.offer(Asker::Stranger(source(99)), newcomer);
+        assert_eq!(offered, Offered::InPlaceOfAnother);
+        assert!(!offer(&queue, Asker::Stranger, 1));
+        let (events, _) = queue.drain(100);
+        assert_eq!(events.len(), 32);
+        assert!(events.contains(&newcomer()));
+        assert!(queue.lock().of_source.is_empty());
     }
 
     #[test]

@@ -1,27 +1,11 @@
-//! Connections by where they come from: an IPv4 address, or an IPv6 network of /64, of which one
-//! subscriber has every address.
+//! Connections by where they come from.
 //!
 //! Knows how many are open from each, and who keeps the most of them waiting.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap};
-use std::net::IpAddr;
 
-/// Where a connection comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) enum Source {
-    Address(u32),
-    Network(u64),
-}
-
-impl Source {
-    pub(crate) fn of(ip: IpAddr) -> Self {
-        match ip.to_canonical() {
-            IpAddr::V4(ip) => Self::Address(ip.to_bits()),
-            IpAddr::V6(ip) => Self::Network((ip.to_bits() >> 64) as u64),
-        }
-    }
-}
+use ferryman_flow::Source;
 
 /// A connection that has yet to prove its worth: since when, and its number.
 pub(crate) type Waiting = (u64, u64);
@@ -110,15 +94,6 @@ mod tests {
 
     fn source(ip: &str) -> Source {
         Source::of(ip.parse().unwrap_or_else(|_| panic!("{ip}")))
-    }
-
-    #[test]
-    fn an_ipv6_network_is_one_source_and_a_mapped_address_is_ipv4() {
-        assert_eq!(source("2001:db8:1:2::3"), source("2001:db8:1:2:ffff::"));
-        assert_ne!(source("2001:db8:1:2::3"), source("2001:db8:1:3::3"));
-        assert_eq!(source("::ffff:192.0.2.1"), source("192.0.2.1"));
-        assert_ne!(source("192.0.2.1"), source("192.0.2.2"));
-        assert_ne!(source("0.0.0.1"), source("0:0:0:1::"));
     }
 
     #[test]

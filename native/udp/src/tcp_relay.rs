@@ -11,7 +11,7 @@ use crate::clock::SECOND;
 use crate::counters::Counter;
 use crate::peer_stream::{PeerStream, Stage};
 use crate::poller::{Interest, Ready, Token};
-use crate::queue::{Asker, Event};
+use crate::queue::{Asker, Event, Offered};
 use crate::tcp_relay_socket::{connect_from, Arrived};
 use crate::worker::Worker;
 
@@ -196,7 +196,8 @@ impl Worker {
             connection,
         };
         // A peer may come and go as often as it likes: what it can fill is limited.
-        if !self.forwarder.shared.queue.offer(Asker::Stream, arrived) {
+        let offered = self.forwarder.shared.queue.offer(Asker::Stream, arrived);
+        if offered == Offered::NoRoom {
             return self.forwarder.shared.counters.add(Counter::PeersTooMany, 1);
         }
         self.peers.insert(connection, stream);

@@ -8,7 +8,7 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 
 use ferryman_dtls::is_record;
-use ferryman_flow::{binding, Table, TransactionIds};
+use ferryman_flow::{binding, gate::Gate, Table, TransactionIds};
 use rustls::ServerConfig;
 
 use crate::acceptor::Acceptor;
@@ -73,6 +73,7 @@ impl Worker {
                 mapped_address: settings.choices.mapped_address,
                 discovery: Vec::new(),
             },
+            gate: Gate::default(),
             now: clock::now(),
         };
         let slots = Slots::new();

@@ -5,6 +5,7 @@ Nothing here waits or fails: what may do so has been done before (`reload`).
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, replace
 
 from structlog.typing import FilteringBoundLogger
@@ -15,7 +16,8 @@ from ferryman.app.own_addresses import own_address_watch
 from ferryman.app.translation import to_alternates, to_engine_settings
 from ferryman.auth.sources import Keys
 from ferryman.config import Configuration
-from ferryman.datapath import _native
+from ferryman.datapath import _native, door
+from ferryman.engine.gate import gate_of
 from ferryman.engine.state import State
 from ferryman.server import settings as server_settings
 from ferryman.server.discovery import offer_discovery
@@ -48,6 +50,11 @@ class Running:
         """How long this server drains."""
         return Patience(self.configuration.drain_seconds, self.configuration.drain_allocations)
 
+    def guard(self) -> None:
+        """Has the datapath answer strangers, unless the log is to tell of every challenge."""
+        verbose = self.log.is_enabled_for(logging.DEBUG)
+        door.guard(self.datapath, None if verbose else gate_of(self.state))
+
     def refresh_own_addresses(self) -> None:
         """Keeps the peer rules true while the machine's addresses come and go."""
         own_address_watch(self.state, lambda: self.externals.settings, self.log)()
@@ -71,6 +78,7 @@ class Running:
         )
         state.alternates = to_alternates(configuration, settings)
         state.peer_rules = configuration.peer_rules(state.peer_rules.own)
+        self.guard()
         self.pump.use_keys(keys)
         self.ports.use_range(settings.minimum_port, settings.maximum_port)
         self.datapath.choose(

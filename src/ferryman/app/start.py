@@ -32,9 +32,10 @@ from ferryman.config.names import Resolve, resolve_name
 from ferryman.config.state_file import StateFileError
 from ferryman.config.values import LogStream
 from ferryman.datapath import _native
-from ferryman.server import external_address
+from ferryman.server import external_address, gate_log
 from ferryman.server.discovery import offer_discovery
 from ferryman.server.external_address import ExternalAddressError, ExternalAddresses
+from ferryman.server.gate_log import GateLog
 from ferryman.server.leaving import Leaving
 from ferryman.server.listening import ListenError, Listeners
 from ferryman.server.log import Format, SteadyStream, make_log
@@ -174,6 +175,7 @@ async def _run(
         log,
     )
     externals.use = running.use
+    running.guard()
     manager = ServiceManager(os.environ)
     reload = Reload(running, flags.reread, stream.reopen, manager, log)
     leaving = Leaving(state, running.patience, manager.draining, log)
@@ -192,7 +194,10 @@ async def _run(
         },
         log,
         externals.watch,
-        chores=(token_chore(lambda: running.database, log),),
+        chores=(
+            token_chore(lambda: running.database, log),
+            (gate_log.SECONDS, GateLog(datapath.counters, log).tell),
+        ),
     )
 
     def ready() -> None:

@@ -7,7 +7,7 @@ nanoseconds. ValueError, TypeError or OverflowError for arguments that are not o
 from collections.abc import Sequence
 from typing import Any, TypeAlias, final
 
-__all__ = ["Datapath", "Table"]
+__all__ = ["Datapath", "Gate", "Table"]
 
 # Transport (UDP 17, TCP 6, TLS 0x106, DTLS 0x111), client IP and port, server IP and port, socket.
 _RawFiveTuple: TypeAlias = tuple[int, bytes, int, bytes, int, int]
@@ -15,6 +15,12 @@ _RawFiveTuple: TypeAlias = tuple[int, bytes, int, bytes, int, int]
 # NAT behaviour discovery (RFC 5780): primary and alternate IP as they are bound, the same two as
 # they are advertised, primary and alternate port.
 _RawDiscovery: TypeAlias = tuple[tuple[bytes, bytes], tuple[bytes, bytes], tuple[int, int]]
+
+# What strangers are told without a decision: realm, cookie and key of the nonces, their lifetime in
+# seconds (0: none), PASSWORD-ALGORITHMS as strangers see it and of MD5 alone, the name in
+# THIRD-PARTY-AUTHORIZATION (empty: none), FINGERPRINT in every answer, answers a second for one
+# source over UDP (0: any number).
+_RawGate: TypeAlias = tuple[bytes, bytes, bytes, int, tuple[bytes, bytes], bytes, bool, int]
 
 # First item says which:
 # (0, _RawFiveTuple, message)                                                       Reply
@@ -154,6 +160,11 @@ class Datapath:
         """Offers it no more on addresses of this family (1 IPv4, 2 IPv6); nothing where it was
         not offered. ValueError for another number."""
 
+    def guard(self, settings: _RawGate | None) -> None:
+        """Answers strangers in this way from now on, without asking the engine; None: the engine is
+        asked about every request. May be called at any time. ValueError for a cookie that has not
+        13 characters or a name above 763 bytes."""
+
     def bind_relay(self, ip: bytes, port: int) -> None:
         """Binds a relay socket ahead of need, for an Open that names this address. OSError."""
 
@@ -187,6 +198,17 @@ class Datapath:
     def stop(self) -> None:
         """Lets the worker obey what it was given before, ends it and closes every socket.
         Twice is fine."""
+
+@final
+class Gate:
+    """The gate alone, which judges requests of strangers, with verdicts to look at: ("ask",),
+    ("answer", bytes), ("drop", reason).
+    """
+
+    def __new__(cls, settings: _RawGate) -> Gate:
+        """ValueError as of `Datapath.guard`."""
+
+    def judge(self, five_tuple: _RawFiveTuple, packet: bytes, now: int) -> tuple[Any, ...]: ...
 
 @final
 class Table:

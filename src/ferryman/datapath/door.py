@@ -28,11 +28,15 @@ from ferryman.engine.changes import (
     Usage,
 )
 from ferryman.engine.five_tuple import FiveTuple, Transport
+from ferryman.engine.gate import Gate
 from ferryman.wire.address import Address, Family
 
 RawFiveTuple: TypeAlias = tuple[int, bytes, int, bytes, int, int]
 RawDiscovery: TypeAlias = tuple[tuple[bytes, bytes], tuple[bytes, bytes], tuple[int, int]]
 """For RFC 5780: primary and alternate IP as bound, the same as advertised, the two ports."""
+
+RawGate: TypeAlias = tuple[bytes, bytes, bytes, int, tuple[bytes, bytes], bytes, bool, int]
+"""What strangers are told, field by field as in `Gate`."""
 
 Command: TypeAlias = tuple[Any, ...]
 
@@ -112,6 +116,12 @@ class Native(Protocol):
     def drain(self, limit: int = 64) -> list[tuple[Any, ...]]: ...
 
 
+class Guarded(Protocol):
+    """What `guard` needs of the native side."""
+
+    def guard(self, settings: RawGate | None) -> None: ...
+
+
 def pack_five_tuple(five_tuple: FiveTuple) -> RawFiveTuple:
     transport, client, server, socket = five_tuple
     return (int(transport), client.ip, client.port, server.ip, server.port, socket)
@@ -131,6 +141,24 @@ def apply(native: Native, changes: Sequence[Change]) -> None:
     """Hand the changes over, in order; returns before they have happened."""
     if changes:
         native.apply([_COMMANDS[type(change)](change) for change in changes])
+
+
+def guard(native: Guarded, gate: Gate | None) -> None:
+    """Have strangers answered in this way from now on; None: ask about every request."""
+    native.guard(None if gate is None else pack_gate(gate))
+
+
+def pack_gate(gate: Gate) -> RawGate:
+    return (
+        gate.realm,
+        gate.cookie,
+        gate.key,
+        gate.lifetime,
+        gate.algorithms,
+        gate.third_party,
+        gate.fingerprint,
+        gate.per_second,
+    )
 
 
 def drain(native: Native, limit: int) -> list[Event]:

@@ -34,18 +34,19 @@ class Issued(NamedTuple):
 class Nonces:
     """Issues and recognises nonces under one secret; `lifetime` in seconds, 0 for no expiry.
 
-    `anonymous_usernames`: clients are told to send USERHASH in place of USERNAME.
+    `anonymous_usernames`: clients are told to send USERHASH in place of USERNAME. The native gate
+    makes the same nonces of `cookie` and `key`.
     """
 
     def __init__(self, secret: bytes, lifetime: int, *, anonymous_usernames: bool = False) -> None:
         self._secret = secret
-        self._lifetime = lifetime
+        self.lifetime = lifetime
         features = int(SecurityFeature.PASSWORD_ALGORITHMS)
         if anonymous_usernames:
             features |= SecurityFeature.USERNAME_ANONYMITY
-        self._cookie = NONCE_COOKIE + b2a_base64(features.to_bytes(3, "big"), newline=False)
+        self.cookie = NONCE_COOKIE + b2a_base64(features.to_bytes(3, "big"), newline=False)
         # With the cookie in the key, a nonce whose features were changed on the way is not ours.
-        self._key = hmac.digest(secret, self._cookie, "sha256")
+        self.key = hmac.digest(secret, self.cookie, "sha256")
 
     def renewed(self, lifetime: int, *, anonymous_usernames: bool) -> Nonces:
         """The same secret, so that nonces that are out stay good, unless their features change."""
@@ -56,7 +57,7 @@ class Nonces:
         80 bits of HMAC-SHA256."""
         stamp = ((now // SECOND) << 1 | (offer is Offer.MD5)).to_bytes(_STAMP_LENGTH, "big")
         seal = self._seal(stamp, client)[:_SEAL_LENGTH]
-        return self._cookie + b2a_base64(stamp + seal, newline=False)[:-1]
+        return self.cookie + b2a_base64(stamp + seal, newline=False)[:-1]
 
     def decoy(self, client: FiveTuple, *, now: int) -> bytes:
         """8 characters that are no nonce of ours: always stale, where one of 32 has no room."""
@@ -65,7 +66,7 @@ class Nonces:
 
     def read_untrusted(self, nonce: bytes, client: FiveTuple, *, now: int) -> Issued | None:
         """What the nonce was issued with, if we issued it to this client; None otherwise."""
-        if len(nonce) != _LENGTH or not nonce.startswith(self._cookie):
+        if len(nonce) != _LENGTH or not nonce.startswith(self.cookie):
             return None
         try:
             plain = a2b_base64(nonce[_COOKIE_LENGTH:] + b"=", strict_mode=True)
@@ -75,10 +76,10 @@ class Nonces:
         if not hmac.compare_digest(plain[_STAMP_LENGTH:], self._seal(stamp, client)[:_SEAL_LENGTH]):
             return None
         number = int.from_bytes(stamp, "big")
-        fresh = self._lifetime == 0 or now // SECOND - (number >> 1) < self._lifetime
+        fresh = self.lifetime == 0 or now // SECOND - (number >> 1) < self.lifetime
         return Issued(_OFFERS[number & 1], fresh)
 
     def _seal(self, sealed: bytes, client: FiveTuple) -> bytes:
         transport, address, _, _ = client
         bound = b"%b%d,%d,%b" % (sealed, transport, address.port, address.ip)
-        return hmac.digest(self._key, bound, "sha256")
+        return hmac.digest(self.key, bound, "sha256")

@@ -32,7 +32,9 @@ impl Asked {
         while let Some(attribute) = attributes.next_untrusted() {
             let (kind, value) = attribute.ok()?;
             match kind {
-                stun::FINGERPRINT if !is_last_and_right(request, value.start) => return None,
+                stun::FINGERPRINT if !stun::is_fingerprint_right(request, value.start) => {
+                    return None
+                }
                 stun::FINGERPRINT => asked.fingerprint = true,
                 // RFC 8489 §14.5: what follows MESSAGE-INTEGRITY is ignored.
                 _ if sealed => {}
@@ -100,11 +102,4 @@ impl Asked {
         self.is_bad |= port == 0;
         self.response_port = Some(port);
     }
-}
-
-/// Whether the FINGERPRINT whose value starts at `at` ends the message and is right
-/// (RFC 8489 §14.7).
-fn is_last_and_right(request: &[u8], at: usize) -> bool {
-    let before = &request[..at - 4];
-    request[at - 4..] == stun::fingerprint_of(before)
 }
