@@ -16,9 +16,9 @@ use crate::Trouble;
 /// The clients' address: not the relay's, so that no port is wanted twice.
 const CLIENTS: Ipv4Addr = Ipv4Addr::new(127, 0, 1, 1);
 /// A server may hold a released allocation for a second, so a port rests for longer than that.
-const PORTS: std::ops::Range<u16> = 2000..65000;
+pub(crate) const PORTS: std::ops::Range<u16> = 2000..65000;
 
-const CYCLE: Aim = Aim {
+pub(crate) const CYCLE: Aim = Aim {
     peer: None,
     release: true,
 };
@@ -60,7 +60,7 @@ impl Mill<'_> {
         let start = Instant::now();
         while start.elapsed() < time {
             while self.fleet.has_room() {
-                let path = self.path()?;
+                let path = free_path(&mut self.ports, self.options.server)?;
                 self.fleet.launch(0, path, CYCLE)?;
             }
             for ended in self.fleet.turn(0)? {
@@ -76,17 +76,6 @@ impl Mill<'_> {
             self.fleet.turn(100)?;
         }
         Ok(())
-    }
-
-    /// The next port that is free.
-    fn path(&mut self) -> Result<Path, Trouble> {
-        for port in self.ports.by_ref().take(1000) {
-            let local = SocketAddrV4::new(CLIENTS, port);
-            if let Ok(socket) = sockets::plain_udp(local, self.options.server) {
-                return Ok(Path::Udp(socket));
-            }
-        }
-        Err("no free client port".into())
     }
 
     fn report(&self, before: Score, seconds: f64, clocks: Clocks) -> Result<String, Trouble> {
@@ -109,6 +98,19 @@ impl Mill<'_> {
             )
             .finish())
     }
+}
+
+/// From the next port that is free.
+pub(crate) fn free_path(
+    ports: &mut std::iter::Cycle<std::ops::Range<u16>>,
+    server: SocketAddrV4,
+) -> Result<Path, Trouble> {
+    for port in ports.take(1000) {
+        if let Ok(socket) = sockets::plain_udp(SocketAddrV4::new(CLIENTS, port), server) {
+            return Ok(Path::Udp(socket));
+        }
+    }
+    Err("no free client port".into())
 }
 
 impl Score {

@@ -17,6 +17,7 @@ mod options;
 mod poller;
 mod pump;
 mod relay;
+mod siege;
 mod sockets;
 mod stream;
 mod stun;
@@ -37,6 +38,7 @@ usage: ferryman-load relay    --server IP:PORT --user U --password P [--flows 1]
                               [--rate PACKETS_PER_SECOND]
        ferryman-load binding  --server IP:PORT [--sockets 8] [--window 32]
        ferryman-load allocate --server IP:PORT --user U --password P [--in-flight 48]
+       ferryman-load siege    --server IP:PORT --user U --password P --rate HOSTILE_PER_SECOND
        ferryman-load hold     --server IP:PORT --user U --password P --allocations N
        ferryman-load ceiling  [--flows 1] [--size 160] [--direction up|down|both] [--core 0]
 each also takes: --seconds 2 --warmup 0.5 --realm auto
@@ -63,6 +65,7 @@ fn run() -> Result<String, Trouble> {
         "relay" => relay::run(&options),
         "binding" => binding::run(&options),
         "allocate" => cycles::run(&options),
+        "siege" => siege::run(&options),
         "hold" => hold::run(&options),
         "ceiling" => ceiling::run(&options),
         _ => Err(USAGE.into()),
