@@ -133,6 +133,22 @@ def test_a_fault_over_one_request_leaves_the_others_of_its_batch_alone() -> None
     assert "please report this client=127.0.0.1:2" in table.log.getvalue()
 
 
+def test_a_fault_over_the_end_of_one_allocation_ends_nothing_else() -> None:
+    table = Table()
+    allocate(table, 1)
+    table.pump.run_batch()
+    timetable = table.state.allocations
+    for number in (98, 99):  # what no order of requests can bring about, as far as we know
+        timetable._scheduled[number] = 0
+        timetable._deadlines.insert(0, (0, number))
+    table.pump.tick()
+    allocate(table, 2)
+    table.pump.run_batch()
+    assert table.code(2) == 0
+    assert len(timetable) == 2
+    assert table.log.getvalue().count("please report this") == 1
+
+
 def test_allocations_that_expire_in_the_batch_of_a_fault_are_still_closed() -> None:
     table = Table()
     allocate(table, 1)

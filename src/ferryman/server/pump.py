@@ -38,11 +38,15 @@ from ferryman.engine.peer_connection_ending import ended
 from ferryman.engine.proof import Proved, prove
 from ferryman.engine.refusals import Refusal
 from ferryman.engine.relay import RelayLease
+from ferryman.engine.settings import SECOND
 from ferryman.engine.state import Outcome, State
 from ferryman.server.journal_log import JournalLog
 from ferryman.server.relay_ports import RelayPorts
 
 BATCH = 64
+
+FAULT_SECONDS = 60
+"""How long a fault that comes back is not told again."""
 NOBODY = 0
 """No allocation has this number, and the datapath tells of its end all the same."""
 
@@ -66,6 +70,7 @@ class Pump:
         self._journal = journal
         self._log = log
         self._closing_down = False
+        self._quiet_until = 0
         self._answered: Callable[[], None] = lambda: None
 
     def use_keys(self, keys: Keys) -> None:
@@ -76,7 +81,7 @@ class Pump:
         """Deal with what the datapath has to tell; returns how many events there were."""
         now = time.monotonic_ns()
         unix_time = time.time()
-        outcome = expire(self._state, now=now)
+        outcome = self._safely_expired(now=now)
         events = door.drain(self._native, BATCH)
         for event in events:
             outcome.add(self._safe_outcome(event, unix_time=unix_time, now=now))
@@ -86,7 +91,7 @@ class Pump:
     def tick(self) -> None:
         """Once a second: let expired allocations go and refill the stock of relay ports."""
         now = time.monotonic_ns()
-        self._carry_out(expire(self._state, now=now), now=now)
+        self._carry_out(self._safely_expired(now=now), now=now)
         if not self._state.draining:
             self._ports.top_up(now=now)
         trouble = self._ports.take_trouble()
@@ -121,6 +126,16 @@ class Pump:
                 "a request could not be decided; please report this",
                 client=str(five_tuple.client) if five_tuple else "",
             )
+            return Outcome()
+
+    def _safely_expired(self, *, now: int) -> Outcome:
+        """Nor must a fault over the end of one allocation; it is told once in a while."""
+        try:
+            return expire(self._state, now=now)
+        except Exception:
+            if now >= self._quiet_until:
+                self._log.exception("what has run out could not be let go; please report this")
+                self._quiet_until = now + FAULT_SECONDS * SECOND
             return Outcome()
 
     def _outcome(self, event: Event, *, unix_time: float, now: int) -> Outcome:
