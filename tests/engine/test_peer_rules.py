@@ -300,10 +300,27 @@ def test_embedded_addresses_are_found_where_the_rfcs_put_them(text: str, inside:
             ["224.0.0.1", "239.255.255.255", "240.0.0.1", "255.255.255.255", "ff0e::1"],
         ),
         (
-            "the coturn policy opens the server's own addresses",
-            rules(PeerPolicy.COTURN, own=("1.1.1.1",)),
+            "the coturn policy refuses the server's own addresses, those inside others too",
+            rules(PeerPolicy.COTURN, own=("1.1.1.1", "10.0.0.5", "2a00::5")),
+            ["1.1.1.2", "10.0.0.6", "2a00::6"],
+            ["1.1.1.1", "10.0.0.5", "2a00::5", "::ffff:1.1.1.1", "64:ff9b::1.1.1.1"],
+        ),
+        (
+            "under the coturn policy allowed opens the server's own address, and denied says so",
+            rules(
+                PeerPolicy.COTURN,
+                own=("10.0.0.5", "1.1.1.1", "2.2.2.2"),
+                allowed=("1.1.1.1",),
+                denied=("1.1.1.1", "2.2.2.2"),
+            ),
             ["1.1.1.1"],
-            [],
+            ["10.0.0.5", "2.2.2.2"],
+        ),
+        (
+            "under the coturn policy loopback is good when asked for, though the server's own",
+            rules(PeerPolicy.COTURN, allow_loopback=True, own=("127.0.0.1", "::1", "1.1.1.1")),
+            ["127.0.0.1", "127.0.0.2", "::1"],
+            ["1.1.1.1"],
         ),
         (
             "ranges overlap",
@@ -328,7 +345,8 @@ def test_rules_count_in_their_order(
         (rules(), "127.0.0.1", "no allow-loopback-peers: loopback 127.0.0.0/8"),
         (rules(), "224.0.0.1", "peer-policy=public: multicast 224.0.0.0/4"),
         (rules(no_multicast=True), "224.0.0.1", "no-multicast-peers: multicast 224.0.0.0/4"),
-        (rules(own=("1.1.1.1",)), "1.1.1.1", "peer-policy=public: this server's own address"),
+        (rules(own=("1.1.1.1",)), "1.1.1.1", "this server's own address"),
+        (rules(PeerPolicy.COTURN, own=("1.1.1.1",)), "1.1.1.1", "this server's own address"),
         (rules(denied=("1.1.1.0/24",)), "1.1.1.1", "denied 1.1.1.0/24"),
         (rules(denied=("1.1.1.1", "1.1.1.0/24")), "1.1.1.1", "denied 1.1.1.1"),
         (

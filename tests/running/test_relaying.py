@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from ferryman.auth.time_limited import password_for
 from ferryman.wire.address import Address, Family
 from ferryman.wire.registry import Attribute
 from ferryman.wire.values import encode_family
-from tests.running.conftest import Connect, logged
-from tests.servers import RunningServer
+from tests.running.conftest import ACCOUNTS, Connect, logged
+from tests.servers import RunningServer, start_server
 from tests.turn_client import Peer, TurnClient
 
 SIZES = [0, 1, 3, 4, 160, 1200, 9000]
@@ -148,6 +150,27 @@ def test_a_permission_for_a_relayed_address_opens_nothing_else_on_that_address(
         assert alice.bind(0x4000, service.address).code == 403
         alice.send_to(service.address, b"GET / HTTP/1.0")
         assert service.is_silent()
+
+
+@pytest.mark.parametrize("policy", ["coturn", "public"])
+def test_whatever_the_policy_the_servers_own_addresses_open_relayed_port_by_relayed_port(
+    tmp_path: Path, policy: str
+) -> None:
+    lines = [*ACCOUNTS, f"peer-policy={policy}", "external-ip=9.9.9.9/127.0.0.1"]
+    with start_server(lines, tmp_path, addresses=["127.0.0.1"]) as server:
+        alice = TurnClient(server.port, "alice", "sesame")
+        bob = TurnClient(server.port, "bob", "hunter2")
+        own, second = alice.relayed(), bob.relayed()
+        assert second.host == "9.9.9.9"
+        assert alice.permit(Address.of("9.9.9.9", 22)).code == 403
+        assert alice.bind(0x4000, Address.of("9.9.9.9", server.port)).code == 403
+        assert logged(server, "9.9.9.9:22 refused by this server's own address")
+        for client, peer, number in ((alice, second, 0x4000), (bob, own, 0x4001)):
+            assert client.bind(number, peer).code == 0
+        alice.send_on(0x4000, b"hello")
+        assert bob.receive_channel() == (0x4001, b"hello")
+        alice.abandon()
+        bob.abandon()
 
 
 @pytest.mark.parametrize(

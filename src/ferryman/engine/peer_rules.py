@@ -31,8 +31,8 @@ class PeerRule:
 class PeerPolicy(Enum):
     """What holds for an address that no rule of the operator names.
 
-    PUBLIC refuses whatever is not an ordinary public address, and the server's own addresses;
-    COTURN opens everything but the few ranges that are never a peer.
+    Both refuse the server's own addresses. PUBLIC refuses whatever is not an ordinary public
+    address besides; COTURN opens everything but the few ranges that are never a peer.
     """
 
     PUBLIC = "public"
@@ -148,15 +148,19 @@ class PeerRules:
             layers += _refused("never a peer", special_ranges.UNIQUE_LOCAL)
         layers += [(rule.first, rule.last, None) for rule in self.allowed]
         layers += [(rule.first, rule.last, rule.text) for rule in self.denied]
-        return layers + self._public_layers() if public else layers
+        layers += self._own_layers()
+        return layers + _public_layers() if public else layers
 
-    def _public_layers(self) -> list[_Layer]:
-        """What the public policy adds. Loopback comes first: it is good only if asked for."""
+    def _own_layers(self) -> list[_Layer]:
+        """What no rule names and is this server's. Loopback comes first: it is good only if asked
+        for."""
         layers: list[_Layer] = [(row.first, row.last, None) for row in special_ranges.LOOPBACK]
-        own = "peer-policy=public: this server's own address"
-        layers += [(ip, ip, own) for ip in self.own]
-        layers += [(row.first, row.last, None) for row in special_ranges.TRANSLATED]
-        return layers + _refused("peer-policy=public", special_ranges.NOT_PUBLIC)
+        return layers + [(ip, ip, "this server's own address") for ip in self.own]
+
+
+def _public_layers() -> list[_Layer]:
+    layers: list[_Layer] = [(row.first, row.last, None) for row in special_ranges.TRANSLATED]
+    return layers + _refused("peer-policy=public", special_ranges.NOT_PUBLIC)
 
 
 def _refused(reason: str, ranges: Iterable[Range]) -> list[_Layer]:
