@@ -11,7 +11,6 @@ use ferryman_flow::{FiveTuple, Source};
 
 use crate::batch_out::{Route, Via};
 use crate::clock::SECOND;
-use crate::connections::{Full, Limits};
 use crate::pending::Pending;
 use crate::sources::Sources;
 
@@ -101,20 +100,18 @@ pub(crate) struct Associations {
     handshakes: Pending,
     pending: Pending,
     sources: Sources,
-    limits: Limits,
     timers: BTreeSet<(u64, u64)>,
 }
 
 impl Associations {
     /// `pending_limit` and `timeout` (ns) are for those without an allocation.
-    pub(crate) fn new(pending_limit: usize, limits: Limits, timeout: u64) -> Self {
+    pub(crate) fn new(pending_limit: usize, timeout: u64) -> Self {
         Self {
             open: HashMap::new(),
             by_client: HashMap::new(),
             handshakes: Pending::new(HANDSHAKES, HANDSHAKE_TIMEOUT),
             pending: Pending::new(pending_limit, timeout),
             sources: Sources::default(),
-            limits,
             timers: BTreeSet::new(),
         }
     }
@@ -131,11 +128,6 @@ impl Associations {
     pub(crate) fn find(&self, datagrams: &FiveTuple) -> Option<(u64, &Associate)> {
         let number = *self.by_client.get(datagrams)?;
         Some((number, self.open.get(&number)?))
-    }
-
-    /// How many may be open from now on; those that are stay.
-    pub(crate) fn limit(&mut self, limits: Limits) {
-        self.limits = limits;
     }
 
     /// Whether any is reached this way.
@@ -245,10 +237,9 @@ impl Associations {
         self.handshakes.crowded_out(client, HANDSHAKES_OF_SOURCE)
     }
 
-    /// Why there is no room for one more from this address.
-    pub(crate) fn full(&self, client: IpAddr) -> Option<Full> {
-        let of_source = self.sources.open(Source::of(client));
-        self.limits.full(of_source, self.open.len())
+    /// How many are open of a source.
+    pub(crate) fn of(&self, source: Source) -> usize {
+        self.sources.open(source)
     }
 
     /// An association whose last flight is to be sent again; its timer is gone.
@@ -307,7 +298,7 @@ mod tests {
 
     #[test]
     fn nothing_is_left_of_associations_that_are_gone() {
-        let mut all = Associations::new(2, Limits::default(), 10);
+        let mut all = Associations::new(2, 10);
         let mut room = vec![0; ferryman_dtls::LONGEST_MESSAGE];
         for number in 1..=3 {
             let mut associate = associate(number, 5);
@@ -332,7 +323,7 @@ mod tests {
 
     #[test]
     fn an_owner_is_never_overdue_and_others_are_in_time() {
-        let mut all = Associations::new(2, Limits::default(), 10);
+        let mut all = Associations::new(2, 10);
         all.insert(associate(1, 5));
         assert_eq!(all.overdue(4 + HANDSHAKE_TIMEOUT), None);
         assert_eq!(all.overdue(5 + HANDSHAKE_TIMEOUT), Some(1));

@@ -2,12 +2,10 @@
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::mem;
-use std::net::IpAddr;
 
 use ferryman_flow::Source;
 
 use crate::connection::{Connection, Role, Standing};
-use crate::datapath::Choices;
 use crate::sources::Sources;
 
 /// All connections, by their numbers.
@@ -17,7 +15,6 @@ pub(crate) struct Connections {
     pending: BTreeSet<(u64, u64)>,
     pending_limit: usize,
     sources: Sources,
-    limits: Limits,
     /// How long a connection may stay without an allocation, ns.
     timeout: u64,
     dirty: Vec<u64>,
@@ -26,60 +23,18 @@ pub(crate) struct Connections {
     spare: Vec<Vec<u8>>,
 }
 
-/// How many connections may be open, with an allocation or without; 0 is no limit.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Limits {
-    pub(crate) of_source: usize,
-    pub(crate) in_all: usize,
-}
-
-impl From<Choices> for Limits {
-    fn from(choices: Choices) -> Self {
-        Self {
-            of_source: choices.source_connections,
-            in_all: choices.total_connections,
-        }
-    }
-}
-
-impl Limits {
-    /// Why there is no room for one more, where so many are open of its source and in all.
-    pub(crate) fn full(self, of_source: usize, in_all: usize) -> Option<Full> {
-        if self.in_all > 0 && in_all >= self.in_all {
-            return Some(Full::All);
-        }
-        let crowded = self.of_source > 0 && of_source >= self.of_source;
-        crowded.then_some(Full::Source)
-    }
-}
-
-/// Why a connection is not taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Full {
-    /// Its source has as many as it may.
-    Source,
-    /// There are as many as there may be.
-    All,
-}
-
 impl Connections {
-    pub(crate) fn new(pending_limit: usize, limits: Limits, timeout: u64) -> Self {
+    pub(crate) fn new(pending_limit: usize, timeout: u64) -> Self {
         Self {
             open: HashMap::new(),
             pending: BTreeSet::new(),
             pending_limit: pending_limit.max(1),
             sources: Sources::default(),
-            limits,
             timeout,
             dirty: Vec::new(),
             paused: VecDeque::new(),
             spare: Vec::new(),
         }
-    }
-
-    /// How many may be open from now on; those that are stay.
-    pub(crate) fn limit(&mut self, limits: Limits) {
-        self.limits = limits;
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -90,10 +45,9 @@ impl Connections {
         self.open.get_mut(&number)
     }
 
-    /// Why there is no room for one more from this address.
-    pub(crate) fn full(&self, client: IpAddr) -> Option<Full> {
-        let of_source = self.sources.open(Source::of(client));
-        self.limits.full(of_source, self.open.len())
+    /// How many are open of a source.
+    pub(crate) fn of(&self, source: Source) -> usize {
+        self.sources.open(source)
     }
 
     /// A new connection; it is pending.

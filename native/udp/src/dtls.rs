@@ -8,7 +8,6 @@ use ferryman_flow::FiveTuple;
 
 use crate::associations::{Associate, Associations, Stage};
 use crate::batch_out::{BatchOut, Route};
-use crate::connections::Limits;
 use crate::counters::Counter;
 use crate::forwarder::Taken;
 use crate::queue::Event;
@@ -30,10 +29,10 @@ pub(crate) struct Dtls {
 }
 
 impl Dtls {
-    pub(crate) fn new(pending_limit: usize, limits: Limits, timeout: u64) -> Self {
+    pub(crate) fn new(pending_limit: usize, timeout: u64) -> Self {
         Self {
             endpoint: None,
-            associations: Associations::new(pending_limit, limits, timeout),
+            associations: Associations::new(pending_limit, timeout),
             beginnings: 0,
             scratch: Vec::new(),
         }
@@ -131,7 +130,7 @@ impl Worker {
             return;
         };
         let client = datagrams.client.ip();
-        if let (None, Some(full)) = (before, self.forwarder.dtls.associations.full(client)) {
+        if let (None, Some(full)) = (before, self.forwarder.full(client)) {
             return self.turn_away(client, full);
         }
         let hello = self.slots.octets(packet);

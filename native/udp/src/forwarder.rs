@@ -2,7 +2,7 @@
 //!
 //! Does not know how packets arrive, nor when the turn ends.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
@@ -18,6 +18,7 @@ use crate::counters::Counter;
 use crate::datapath::Shared;
 use crate::dtls::Dtls;
 use crate::error_queue::Trouble;
+use crate::limits::{Full, Limits};
 use crate::listener::Listener;
 use crate::queue::{Asker, Event, Offered};
 use crate::relay::{Client, Relay, RelayPlace};
@@ -40,6 +41,8 @@ pub(crate) struct Forwarder {
     pub(crate) relays: Vec<Option<Relay>>,
     pub(crate) connections: Connections,
     pub(crate) dtls: Dtls,
+    /// How many of both may be open from now on; those that are stay.
+    pub(crate) limits: Limits,
     pub(crate) shared: Arc<Shared>,
     pub(crate) out: BatchOut,
     pub(crate) transaction_ids: TransactionIds,
@@ -50,6 +53,14 @@ pub(crate) struct Forwarder {
 }
 
 impl Forwarder {
+    /// Why there is no room for one more connection or association from this address.
+    pub(crate) fn full(&self, client: IpAddr) -> Option<Full> {
+        let (source, associations) = (Source::of(client), &self.dtls.associations);
+        let of_source = self.connections.of(source) + associations.of(source);
+        let in_all = self.connections.len() + associations.len();
+        self.limits.full(of_source, in_all)
+    }
+
     /// A datagram from a client, which is one message.
     pub(crate) fn take_from_client(
         &mut self,

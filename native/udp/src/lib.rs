@@ -24,6 +24,7 @@ mod forwarder;
 mod inbox;
 mod join;
 mod lanes;
+mod limits;
 mod listener;
 mod listening;
 mod mmsg;

@@ -8,7 +8,6 @@ use ferryman_flow::{FiveTuple, Transport};
 use crate::acceptor::Acceptor;
 use crate::batch_out::Via;
 use crate::clock::SECOND;
-use crate::connections::Limits;
 use crate::datapath::Choices;
 use crate::listener::Listener;
 use crate::poller::{Interest, Token};
@@ -65,9 +64,7 @@ impl Worker {
         binding.fingerprint = choices.fingerprint;
         binding.mapped_address = choices.mapped_address;
         binding.discovery.clear();
-        let limits = Limits::from(choices);
-        self.forwarder.connections.limit(limits);
-        self.forwarder.dtls.associations.limit(limits);
+        self.forwarder.limits = choices.into();
     }
 
     /// Once a second while there are any: closes the retired listeners that have no client left.

@@ -10,9 +10,9 @@ use crate::acceptor::Accepted;
 use crate::carrier::{Carrier, Spoken};
 use crate::clock::SECOND;
 use crate::connection::{Connection, Role, Standing};
-use crate::connections::Full;
 use crate::counters::Counter;
 use crate::forwarder::Taken;
+use crate::limits::Full;
 use crate::poller::{Interest, Token};
 use crate::queue::Event;
 use crate::slots::Piece;
@@ -64,7 +64,7 @@ impl Worker {
 
     fn admit(&mut self, connection: Connection) {
         let client = connection.five_tuple.client.ip();
-        if let Some(full) = self.forwarder.connections.full(client) {
+        if let Some(full) = self.forwarder.full(client) {
             return self.turn_away(client, full);
         }
         let token = Token::Connection(connection.five_tuple.socket);

@@ -14,7 +14,7 @@ use rustls::ServerConfig;
 use crate::acceptor::Acceptor;
 use crate::batch_out::BatchOut;
 use crate::clock;
-use crate::connections::{Connections, Limits};
+use crate::connections::Connections;
 use crate::counters::Counter;
 use crate::datapath::{Settings, Shared};
 use crate::dtls::Dtls;
@@ -58,13 +58,13 @@ impl Worker {
         let poller = Poller::new()?;
         poller.add(&shared.inbox.bell, Token::Inbox, Interest::READ)?;
         let timeout = settings.connection_timeout.as_nanos().min(u64::MAX.into()) as u64;
-        let limits = Limits::from(settings.choices);
         let forwarder = Forwarder {
             table: Table::new(),
             listeners: Vec::new(),
             relays: Vec::new(),
-            connections: Connections::new(settings.pending_connections, limits, timeout),
-            dtls: Dtls::new(settings.pending_connections, limits, timeout),
+            connections: Connections::new(settings.pending_connections, timeout),
+            dtls: Dtls::new(settings.pending_connections, timeout),
+            limits: settings.choices.into(),
             shared,
             out: BatchOut::new(Post::new(kernel_cuts_trains())),
             transaction_ids: TransactionIds::new(),

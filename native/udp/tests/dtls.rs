@@ -514,6 +514,32 @@ fn a_source_has_so_many_associations_and_may_begin_its_own_anew() {
 }
 
 #[test]
+fn connections_and_associations_count_together() {
+    let of_source = Choices {
+        source_connections: 2,
+        ..Choices::default()
+    };
+    let in_all = Choices {
+        total_connections: 2,
+        ..Choices::default()
+    };
+    for choices in [of_source, in_all] {
+        let rig = served(Settings {
+            choices,
+            ..Settings::default()
+        });
+        let _dtls = Dtls::connect(rig.udp);
+        let _first = rig.connect();
+        until(|| rig.counter("connections") == 1);
+        assert!(is_closed(&mut rig.connect()));
+        let mut second = Dtls::at(rig.udp);
+        let hello = second.second_hello();
+        second.socket.send(&hello).unwrap();
+        until(|| rig.counter("connections_refused") == 2);
+    }
+}
+
+#[test]
 fn ipv6_clients_are_served_on_all_addresses() {
     let rig = Rig::with(Settings::default(), "::", "::1");
     serve(&rig, ECDSA);

@@ -152,10 +152,12 @@ LIMIT_OPTIONS = (
         "source-connections",
         COUNT,
         _M,
-        "TCP and TLS connections from one IPv4 address or IPv6 /64; 0: no limit",
+        "TCP, TLS and DTLS connections from one IPv4 address or IPv6 /64; 0: no limit",
         "0",
     ),
-    Option("total-connections", COUNT, _M, "TCP and TLS connections in all; 0: no limit", "0"),
+    Option(
+        "total-connections", COUNT, _M, "TCP, TLS and DTLS connections in all; 0: no limit", "0"
+    ),
     Option("max-permissions", whole(1, 65536), _M, "permissions of an allocation", "1024"),
     Option("max-channels", whole(1, 16384), _M, "channels of an allocation", "1024"),
     Option(
@@ -194,7 +196,8 @@ LIMIT_OPTIONS = (
         "unauthorized-ratelimit",
         SWITCH,
         _M,
-        "limit the answers over UDP to those of a source who have proved nothing (400, 401, 438)",
+        "limit the answers to those of a source who have proved nothing: over UDP all (400, 401, "
+        "438), otherwise those that say that a password was wrong (401)",
         "yes",
     ),
     Option(

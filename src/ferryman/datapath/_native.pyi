@@ -81,9 +81,9 @@ class Datapath:
         requests wait; more are dropped (UDP) or not read yet (TCP). `pending_connections`: how
         many TCP connections may be open without an allocation (then the oldest is closed of the
         source that has most), each for `connection_timeout` seconds at most.
-        `source_connections`, `total_connections`: how many may be open from one IPv4 address or
-        IPv6 /64, and in all (0: no limit); one more is closed at once. OSError when there is no
-        descriptor left.
+        `source_connections`, `total_connections`: how many, DTLS associations among them, may be
+        open from one IPv4 address or IPv6 /64, and in all (0: no limit); one more is closed at
+        once. OSError when there is no descriptor left.
         """
 
     def listen_udp(self, ip: bytes, port: int) -> int:
