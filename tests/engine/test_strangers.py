@@ -196,6 +196,57 @@ def test_sources_that_cannot_be_forged_are_not_counted(transport: Transport) -> 
     assert len(strangers) == 0
 
 
+STREAMS = pytest.mark.parametrize("transport", [Transport.TCP, Transport.TLS, Transport.DTLS])
+WRONG: dict[str, tuple[str, str]] = {"password": ("alice", "wrong"), "user": ("mallory", "sesame")}
+
+
+@STREAMS
+@pytest.mark.parametrize(("username", "password"), WRONG.values(), ids=WRONG.keys())
+def test_no_source_hears_too_often_that_a_password_was_wrong(
+    transport: Transport, username: str, password: str
+) -> None:
+    desk = Desk(Settings(realm=REALM, unauthorized_per_second=1))
+    for port in range(BURST_SECONDS):
+        guesser = desk.client(40_000 + port, username, transport=transport)
+        wrong = guesser.signed(Method.ALLOCATE, (UDP_TRANSPORT,), password=password)
+        assert guesser.send(wrong).code == 401
+    guesser = desk.client(50_000, username, transport=transport)
+    wrong = guesser.signed(Method.ALLOCATE, (UDP_TRANSPORT,), password=password)
+    outcome = desk.receive(guesser.five_tuple, wrong)
+    assert outcome.changes == []
+    entry = Unanswered(guesser.five_tuple, Method.ALLOCATE, Silence.TOO_MANY)
+    assert outcome.journal == [entry]
+    other = desk.client(host="203.0.113.10", username=username, transport=transport)
+    assert other.send(other.signed(Method.ALLOCATE, password=password)).code == 401
+    desk.pass_seconds(1)
+    assert guesser.send(wrong).code == 401
+
+
+@STREAMS
+def test_whoever_shares_an_address_with_a_guesser_is_challenged_and_served(
+    transport: Transport,
+) -> None:
+    desk = Desk(Settings(realm=REALM, unauthorized_per_second=1))
+    guesser = desk.client(transport=transport)
+    wrong = guesser.signed(Method.ALLOCATE, (UDP_TRANSPORT,), password="wrong")
+    for _ in range(2 * BURST_SECONDS):
+        desk.receive(guesser.five_tuple, wrong)
+    assert desk.receive(guesser.five_tuple, wrong).changes == []
+    for port in range(40):
+        assert desk.client(50_000 + port, transport=transport).allocate().code == 0
+    over_udp = desk.client(60_000)
+    assert over_udp.allocate().code == 0
+
+
+def test_over_udp_a_wrong_password_counts_once() -> None:
+    desk = Desk(Settings(realm=REALM, unauthorized_per_second=1))
+    client = desk.client()
+    wrong = client.signed(Method.ALLOCATE, (UDP_TRANSPORT,), password="wrong")
+    assert [client.send(wrong).code for _ in range(BURST_SECONDS - 1)] == [401] * 9
+    assert desk.receive(client.five_tuple, wrong).changes == []
+    assert len(desk.state.guessers) == 0
+
+
 def test_no_rate_is_no_limit_and_keeps_nothing() -> None:
     strangers = Strangers()
     assert answered(strangers, from_host("192.0.2.1"), 500, now=0, rate=0) == 500

@@ -161,10 +161,10 @@ def challenge(
     """
     method = request.message.method
     if not _may_answer(state, request, now=now):
-        return _silent(request, Silence.TOO_MANY)
+        return silent(request, Silence.TOO_MANY)
     reply = _fitting(state, request, refusal, offer, now=now)
     if reply is None:
-        return _silent(request, Silence.TOO_SMALL)
+        return silent(request, Silence.TOO_SMALL)
     if refusal in (Refusal.NO_INTEGRITY, Refusal.STALE_NONCE):
         return Outcome([reply], [Challenged(request.five_tuple, method, refusal)])
     entry = RefusedRequest(request.five_tuple, method, username, refusal, detail)
@@ -200,7 +200,7 @@ def _challenges(
 
 def _refuse(state: State, request: Request, refusal: Refusal, *, now: int) -> Outcome:
     if not _may_answer(state, request, now=now):
-        return _silent(request, Silence.TOO_MANY)
+        return silent(request, Silence.TOO_MANY)
     entry = RefusedRequest(request.five_tuple, request.message.method, "", refusal, "")
     return Outcome([_error(state, request, refusal)], [entry])
 
@@ -210,7 +210,8 @@ def _may_answer(state: State, request: Request, *, now: int) -> bool:
     return state.strangers.may_be_answered(request.five_tuple, per_second, now=now)
 
 
-def _silent(request: Request, silence: Silence) -> Outcome:
+def silent(request: Request, silence: Silence) -> Outcome:
+    """No answer, and an entry that says why."""
     return Outcome([], [Unanswered(request.five_tuple, request.message.method, silence)])
 
 

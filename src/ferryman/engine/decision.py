@@ -73,9 +73,13 @@ def decide(
 
 def _note_arrival(state: State, exchange: Exchange) -> None:
     """A proved request on the path that a client moves to shows that it is there: one that only
-    listens would otherwise hear nothing for as long as it says nothing."""
+    listens would otherwise hear nothing for as long as it says nothing. The Refresh that begins
+    the move, with a ticket, does not: it may be repeated before its answer has arrived."""
     allocation = state.allocations.of(exchange.five_tuple, now=exchange.now)
-    if allocation is not None and allocation.mobile.heard:
+    if allocation is None or allocation.mobile.next_path != exchange.five_tuple:
+        return
+    begins = exchange.message.first(Attribute.MOBILITY_TICKET) is not None
+    if exchange.owns(allocation) and not begins:
         handover.finish(state, allocation, exchange.outcome)
 
 

@@ -18,8 +18,7 @@ class Mobile:
     `before` was shown for the newest, on `renewed_on`. From there, until `until`, it is taken for
     a retransmission; otherwise it is used up. When the move was given up it is as good as the
     newest, which may never have arrived: `before_is_good`.
-    `heard`: a request has come over `next_path` since the one that began the move. `connected`:
-    False when the connection that was the client's path has ended.
+    `connected`: False when the connection that was the client's path has ended.
     """
 
     newest: int = 0
@@ -28,7 +27,6 @@ class Mobile:
     renewed_on: FiveTuple | None = None
     next_path: FiveTuple | None = None
     until: int = 0
-    heard: bool = False
     connected: bool = True
 
     @property
@@ -48,7 +46,7 @@ class Mobile:
         self.before, self.before_is_good = shown, False
         self.newest += 1
         self.renewed_on = self.next_path = path
-        self.until, self.heard = until, False
+        self.until = until
 
 
 class Moving:

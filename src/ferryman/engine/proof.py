@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ferryman.engine.admission import Admitted, challenge
+from ferryman.engine.admission import Admitted, challenge, silent
 from ferryman.engine.allocation import Allocation
 from ferryman.engine.credential import ANONYMOUS, Credential, NoCredential
+from ferryman.engine.journal import Silence
 from ferryman.engine.offer import Offer
 from ferryman.engine.refusals import Refusal
 from ferryman.engine.state import Outcome, Request, State
@@ -42,14 +43,8 @@ def prove(
     if claim is None or credential is ANONYMOUS:
         return Proved(request, ANONYMOUS, None)
     if isinstance(credential, NoCredential):
-        return challenge(
-            state,
-            request,
-            Refusal.UNKNOWN_USER if claim.token is None else Refusal.BAD_ACCESS_TOKEN,
-            username=claim.username,
-            detail=credential.reason,
-            now=now,
-        )
+        refusal = Refusal.UNKNOWN_USER if claim.token is None else Refusal.BAD_ACCESS_TOKEN
+        return _wrong(state, request, refusal, claim.username, credential.reason, now=now)
     if _SHA256 in credential.algorithms:
         if admitted.offer is not Offer.EITHER:
             return _stale(state, request, credential, Refusal.BID_DOWN, Offer.EITHER, now=now)
@@ -64,7 +59,18 @@ def prove(
             named = admitted.algorithm_named
             sha256 = message.has_sha256 if credential.is_third_party else named
             return Proved(request, credential, key, sha256)
-    return challenge(state, request, Refusal.WRONG_PASSWORD, username=credential.username, now=now)
+    return _wrong(state, request, Refusal.WRONG_PASSWORD, credential.username, "", now=now)
+
+
+def _wrong(
+    state: State, request: Request, refusal: Refusal, username: str, detail: str, *, now: int
+) -> Outcome:
+    """A 401 once more, unless its source has heard too many: whoever guesses is not told that a
+    guess was wrong for ever. A password that is right is always taken."""
+    per_second = state.settings.unauthorized_per_second
+    if not state.guessers.may_hear_it_was_wrong(request.five_tuple, per_second, now=now):
+        return silent(request, Silence.TOO_MANY)
+    return challenge(state, request, refusal, username=username, detail=detail, now=now)
 
 
 def _granted_before(

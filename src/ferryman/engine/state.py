@@ -44,6 +44,7 @@ class State:
     answered: Answered = field(default_factory=Answered)
     moving: Moving = field(default_factory=Moving)
     strangers: Strangers = field(default_factory=Strangers)
+    guessers: Strangers = field(default_factory=Strangers)
     alternates: Alternates = field(default_factory=Alternates)
     peer_connections: PeerConnections = field(default_factory=PeerConnections)
     closing: dict[int, Closing] = field(default_factory=dict)
@@ -121,7 +122,6 @@ class Exchange:
             raise Refused(Refusal.NO_ALLOCATION)
         if not self.owns(allocation):
             raise Refused(Refusal.WRONG_CREDENTIALS)
-        allocation.mobile.heard = self.five_tuple == allocation.mobile.next_path
         return allocation
 
     def owns(self, allocation: Allocation) -> bool:

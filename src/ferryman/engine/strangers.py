@@ -1,7 +1,8 @@
 """What may be sent to those who have proved nothing: over UDP their address may be a victim's.
 
 No answer to them is more than four times as long as its request, and no source gets more of them
-than it can have asked for. Knows no rule of TURN.
+than it can have asked for. Where no source can be forged, none hears more often than that that a
+password was wrong. Knows no rule of TURN.
 """
 
 from __future__ import annotations
@@ -54,7 +55,15 @@ class Strangers:
     def may_be_answered(self, client: FiveTuple, per_second: int, *, now: int) -> bool:
         """Whether this source may have one more answer now, of `per_second` on average; 0: any
         number. Asked over UDP only: other transports have no forged sources."""
-        if not per_second or client.transport is not Transport.UDP:
+        return client.transport is not Transport.UDP or self._has_turn(client, per_second, now=now)
+
+    def may_hear_it_was_wrong(self, client: FiveTuple, per_second: int, *, now: int) -> bool:
+        """The same for answers to wrong passwords over all other transports, of which the first
+        challenge is none. Over UDP `may_be_answered` counts them."""
+        return client.transport is Transport.UDP or self._has_turn(client, per_second, now=now)
+
+    def _has_turn(self, client: FiveTuple, per_second: int, *, now: int) -> bool:
+        if not per_second:
             return True
         source = source_of(client.client.ip)
         due = max(self._due.get(source, 0), now)
