@@ -38,8 +38,9 @@ def test_a_good_file_gets_its_notices_and_a_summary(tmp_path: Path) -> None:
     assert lines[0].startswith("warning: turnserver.conf:11: multiplex-peer: not built yet: ")
     assert lines[1].startswith("warning: peer-policy: coturn: clients reach ")
     assert lines[2:] == [
-        "listeners:     UDP 192.0.2.1:3478, UDP [2001:db8::1]:3478",
-        "TLS:           1.2 and 1.3, certificate turn.test.crt, port 443 as well",
+        "listeners:     UDP 192.0.2.1:3478, UDP [2001:db8::1]:3478, TLS/DTLS 192.0.2.1:443, "
+        "TLS/DTLS [2001:db8::1]:443",
+        "TLS:           TLS 1.2 and 1.3, DTLS 1.2, certificate turn.test.crt",
         "relay:         10.0.0.5, ports 49152-65535",
         "external:      192.0.2.1/10.0.0.5",
         "realm:         example.com",
@@ -55,7 +56,17 @@ def test_a_good_file_gets_its_notices_and_a_summary(tmp_path: Path) -> None:
     ("text", "line"),
     [
         ("no-auth\nrealm=r\n", "who may relay: anyone (no-auth)"),
-        ("user=a:b\n", "listeners:     UDP/TCP all addresses, port 3478"),
+        ("user=a:b\n", "listeners:     UDP/TCP all addresses port 3478"),
+        (
+            "user=a:b\nrfc5780\nlistening-ip=192.0.2.1\nlistening-ip=192.0.2.2\nno-tcp\n",
+            "listeners:     UDP 192.0.2.1:3478, UDP 192.0.2.2:3478, "
+            "UDP 192.0.2.1:3479, UDP 192.0.2.2:3479",
+        ),
+        (
+            "user=a:b\noauth\nserver-name=r\nrealm=r\noauth-key=north:" + "A" * 43 + "=:A256GCM\n",
+            "who may relay: 1 user, 0 secrets for time-limited credentials, "
+            "1 key for access tokens",
+        ),
         ("user=a:b\n", "relay:         the address that the client speaks to, ports 49152-65535"),
         ("user=a:b\npeer-policy=public\n", "peer policy:   public, 0 allowed, 0 denied"),
         ("user=a:b\n", "TLS:           no"),
@@ -64,6 +75,46 @@ def test_a_good_file_gets_its_notices_and_a_summary(tmp_path: Path) -> None:
 )
 def test_the_summary_says_what_holds(tmp_path: Path, text: str, line: str) -> None:
     assert line in check(tmp_path, text).stdout.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("lines", "listening", "spoken"),
+    [
+        (
+            "no-tls\ndtls\n",
+            "UDP/TCP all addresses port 3478, DTLS all addresses port 5349",
+            "DTLS 1.2",
+        ),
+        (
+            "no-dtls\nno-tlsv1_2\n",
+            "UDP/TCP all addresses port 3478, TLS all addresses port 5349",
+            "TLS 1.3",
+        ),
+        (
+            "no-udp\nno-tcp\n",
+            "TLS all addresses port 5349",
+            "TLS 1.2 and 1.3",
+        ),
+        (
+            "tls-listening-port=0\n",
+            "UDP/TCP all addresses port 3478",
+            "TLS 1.2 and 1.3, DTLS 1.2",
+        ),
+        (
+            "tls-listening-port=3478\n",
+            "UDP/TCP all addresses port 3478",
+            "TLS 1.2 and 1.3, DTLS 1.2",
+        ),
+    ],
+)
+def test_only_what_is_opened_and_spoken_is_printed(
+    tmp_path: Path, lines: str, listening: str, spoken: str
+) -> None:
+    pair = make_pair(tmp_path)
+    text = f"user=a:b\nrealm=r\ncert={pair.certificate}\npkey={pair.key}\n{lines}"
+    printed = check(tmp_path, text).stdout.splitlines()
+    assert f"listeners:     {listening}" in printed
+    assert f"TLS:           {spoken}, certificate {pair.certificate}" in printed
 
 
 def test_a_bad_file_gets_all_its_problems(tmp_path: Path) -> None:

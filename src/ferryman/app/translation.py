@@ -7,16 +7,15 @@ import os
 from ferryman.app.keys import all_names_are_known
 from ferryman.app.own_addresses import WILDCARDS, own_addresses
 from ferryman.config import Configuration
-from ferryman.config.values import Dtls
+from ferryman.config.listening import listeners
 from ferryman.engine import settings as engine_settings
 from ferryman.engine.alternate import Alternates
-from ferryman.engine.five_tuple import Transport
 from ferryman.engine.nonce import Nonces
 from ferryman.engine.state import State
 from ferryman.engine.ticket import KEY_LENGTH, Tickets
 from ferryman.server import settings as server_settings
 from ferryman.server.own_addresses import interface_addresses
-from ferryman.wire.address import Address, Family
+from ferryman.wire.address import Family
 from ferryman.wire.registry import CHANNEL_NUMBERS_RFC5766
 
 
@@ -75,17 +74,9 @@ def to_engine_settings(configuration: Configuration) -> engine_settings.Settings
 
 def to_server_settings(configuration: Configuration) -> server_settings.Settings:
     ips = configuration.listening_ips or _every_address()
-    transports = [Transport.UDP] * configuration.udp + [Transport.TCP] * configuration.tcp
     pairs = configuration.discovery_pairs() if configuration.discovery else ()
-    ports = (configuration.listening_port, configuration.alternate_port)
-    places = [Address(ip, ports[0]) for ip in ips]
-    places += [Address(ip, ports[1]) for pair in pairs for ip in pair]
-    places += [place for place in configuration.more_listeners if place not in places]
-    plain = [
-        server_settings.Listener(transport, place) for place in places for transport in transports
-    ]
     return server_settings.Settings(
-        listeners=(*plain, *_tls_listeners(configuration, ips)),
+        listeners=listeners(configuration, ips),
         relay_ips=configuration.relay_ips,
         external={
             pair.private: pair.public
@@ -103,30 +94,10 @@ def to_server_settings(configuration: Configuration) -> server_settings.Settings
         external_auto=configuration.external_auto,
         external_stun=configuration.external_stun,
         discovery_pairs=pairs,
-        discovery_ports=ports,
+        discovery_ports=(configuration.listening_port, configuration.alternate_port),
         minimum_port=configuration.min_port,
         maximum_port=configuration.max_port,
     )
-
-
-def _tls_listeners(
-    configuration: Configuration, ips: tuple[bytes, ...]
-) -> tuple[server_settings.Listener, ...]:
-    """The port of TLS and DTLS itself. The listening port takes both as well, so that where they
-    are the same there is no second listener."""
-    tls = configuration.tls
-    if tls is None or tls.port == 0:
-        return ()
-    is_second = tls.port != configuration.listening_port
-    places = [Address(ip, tls.port) for ip in ips]
-    listeners = []
-    if tls.stream and (is_second or not configuration.tcp):
-        listeners += [
-            server_settings.Listener(Transport.TLS, place, configuration.tcp) for place in places
-        ]
-    if tls.dtls is not Dtls.OFF and is_second:
-        listeners += [server_settings.Listener(Transport.DTLS, place) for place in places]
-    return tuple(listeners)
 
 
 def _every_address() -> tuple[bytes, ...]:

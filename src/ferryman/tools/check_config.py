@@ -11,8 +11,11 @@ from pathlib import Path
 import click
 
 from ferryman.config import Configuration, ConfigurationError, load
-from ferryman.config.values import ExternalAddress, Tls
+from ferryman.config.listening import listeners
+from ferryman.config.values import Dtls, ExternalAddress, Tls
 from ferryman.wire.address import Address
+
+_EVERYWHERE = bytes(4)
 
 
 def check(path: Path) -> int:
@@ -38,7 +41,7 @@ def report(error: ConfigurationError) -> None:
 
 
 def _summary(configuration: Configuration) -> Iterator[tuple[str, str]]:
-    yield "listeners", ", ".join(_listeners(configuration))
+    yield "listeners", ", ".join(_listeners(configuration)) or "none"
     relay = ", ".join(_host(ip) for ip in configuration.relay_ips)
     ports = f"ports {configuration.min_port}-{configuration.max_port}"
     yield "TLS", _tls(configuration.tls)
@@ -55,30 +58,41 @@ def _summary(configuration: Configuration) -> Iterator[tuple[str, str]]:
 
 
 def _listeners(configuration: Configuration) -> Iterator[str]:
-    names = [name for name, on in (("UDP", configuration.udp), ("TCP", configuration.tcp)) if on]
-    port = configuration.listening_port
-    where = [str(Address(ip, port)) for ip in configuration.listening_ips] or [
-        f"all addresses, port {port}"
-    ]
-    return (f"{'/'.join(names)} {place}" for place in where)
+    spoken: dict[Address, list[str]] = {}
+    for listener in listeners(configuration, configuration.listening_ips or (_EVERYWHERE,)):
+        spoken.setdefault(listener.address, []).append(listener.transport.name)
+    return (f"{'/'.join(names)} {_place(address)}" for address, names in spoken.items())
+
+
+def _place(address: Address) -> str:
+    return str(address) if any(address.ip) else f"all addresses port {address.port}"
 
 
 def _tls(tls: Tls | None) -> str:
     if tls is None:
         return "no"
-    port = f", port {tls.port} as well" if tls.port else ""
-    versions = "1.2 and 1.3" if tls.tls12 else "1.3"
-    return f"{versions}, certificate {tls.certificate}{port}"
+    versions = []
+    if tls.stream:
+        versions.append("TLS 1.2 and 1.3" if tls.tls12 else "TLS 1.3")
+    if tls.dtls is not Dtls.OFF:
+        versions.append("DTLS 1.2")
+    return f"{', '.join(versions)}, certificate {tls.certificate}" if versions else "no"
 
 
 def _credentials(configuration: Configuration) -> str:
     if configuration.no_auth:
         return "anyone (no-auth)"
     users, secrets = len(configuration.users), len(configuration.auth_secrets)
-    return (
-        f"{users} user{'' if users == 1 else 's'}, "
-        f"{secrets} secret{'' if secrets == 1 else 's'} for time-limited credentials"
-    )
+    text = f"{_count(users, 'user')}, {_count(secrets, 'secret')} for time-limited credentials"
+    tokens = configuration.third_party
+    if tokens is None:
+        return text
+    further = f" and those in {tokens.database}" if tokens.database else ""
+    return f"{text}, {_count(len(tokens.keys), 'key')}{further} for access tokens"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _external(pair: ExternalAddress) -> str:
