@@ -1,11 +1,15 @@
-"""The pages of limits and of security name tests that are there."""
+"""What the pages name is there: tests, and keys that are not built yet."""
 
 from __future__ import annotations
 
 import re
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import pytest
+
+from ferryman.config.option import Section, State
+from ferryman.config.table import in_section
 
 REPOSITORY = Path(__file__).parent.parent
 DOCS = REPOSITORY / "docs"
@@ -40,3 +44,18 @@ def test_every_row_of_limits_has_a_cap() -> None:
 
 def test_every_row_of_security_says_why() -> None:
     assert [row[0] for row in rows("security.md") if not row[1]] == []
+
+
+def test_the_readme_names_every_key_that_is_not_built_yet() -> None:
+    readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    _, _, rest = readme.partition("Not built yet: ")
+    patterns = re.findall(r"`([^`]+)`", rest.partition("These keys are known")[0])
+    options = [option for section in Section for option in in_section(section)]
+    keys = {option.name for option in options if option.state is State.NOT_BUILT}
+    assert sorted(key for key in keys if not named(key, patterns)) == []
+    built = {option.name for option in options} - keys
+    assert sorted(key for key in built if named(key, patterns)) == []
+
+
+def named(key: str, patterns: list[str]) -> bool:
+    return any(fnmatchcase(key, pattern) for pattern in patterns)
