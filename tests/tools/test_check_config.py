@@ -70,6 +70,10 @@ def test_a_good_file_gets_its_notices_and_a_summary(tmp_path: Path) -> None:
         ("user=a:b\n", "relay:         the address that the client speaks to, ports 49152-65535"),
         ("user=a:b\npeer-policy=public\n", "peer policy:   public, 0 allowed, 0 denied"),
         ("user=a:b\n", "TLS:           no"),
+        (
+            "user=a:b\naux-server=192.0.2.9:3490\n",
+            "listeners:     UDP/TCP all addresses port 3478, UDP/TCP 192.0.2.9:3490",
+        ),
         ("user=a:b\nexternal-ip=192.0.2.1\n", "external:      192.0.2.1"),
     ],
 )
