@@ -23,7 +23,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -114,12 +114,14 @@ def start_server(
     *,
     addresses: Sequence[str] | None = None,
     command: Sequence[str] = (),
+    is_ready: Callable[[int], bool] | None = None,
 ) -> RunningServer:
     """Starts the server with these turnserver.conf lines; `folder` takes its files.
 
     Adds a free listening port, a relay range of its own and, for each of `addresses` (by default
     every loopback address), listening-ip and relay-ip. No addresses: the server's own choice.
-    `command` is run in place of `ferryman serve`.
+    `command` is run in place of `ferryman serve`. `is_ready`: whether what listens on a port is up,
+    where it is not a Binding request that shows it.
     Fails the test when there is no answer within STARTS_WITHIN seconds.
     """
     port = free_port()
@@ -134,7 +136,7 @@ def start_server(
     file.write_text("\n".join([*lines, *configuration, ""]))
     command = command or ([program("turnserver")] if runs_coturn() else [ferryman(), "serve"])
     secret = _value_of("static-auth-secret", configuration)
-    return _start([*command, "-c", str(file)], port, folder, secret)
+    return _start([*command, "-c", str(file)], port, folder, secret, is_ready or answers)
 
 
 def start_with_embedded_defaults(folder: Path) -> tuple[RunningServer, Any]:
@@ -161,7 +163,13 @@ def answers(port: int, *, address: str = "127.0.0.1") -> bool:
     return False
 
 
-def _start(command: list[str], port: int, folder: Path, secret: str | None) -> RunningServer:
+def _start(
+    command: list[str],
+    port: int,
+    folder: Path,
+    secret: str | None,
+    is_ready: Callable[[int], bool] | None = None,
+) -> RunningServer:
     log, output = folder / "server.log", folder / "server.out"
     with log.open("wb") as to_log, output.open("wb") as to_output:
         # coturn logs to standard output.
@@ -169,7 +177,7 @@ def _start(command: list[str], port: int, folder: Path, secret: str | None) -> R
         process = subprocess.Popen(command, stdout=first, stderr=to_log, cwd=folder)
     server = RunningServer(port, process, log, output, secret)
     try:
-        _wait_until_it_answers(server)
+        _wait_until_it_answers(server, is_ready or answers)
     except BaseException:
         process.kill()
         process.wait()
@@ -177,12 +185,12 @@ def _start(command: list[str], port: int, folder: Path, secret: str | None) -> R
     return server
 
 
-def _wait_until_it_answers(server: RunningServer) -> None:
+def _wait_until_it_answers(server: RunningServer, is_ready: Callable[[int], bool]) -> None:
     deadline = time.monotonic() + STARTS_WITHIN
     while time.monotonic() < deadline:
         if server.process.poll() is not None:
             pytest.fail(f"the server left with {server.process.returncode}:\n{server.log}")
-        if answers(server.port):
+        if is_ready(server.port):
             return
         time.sleep(0.05)
     pytest.fail(f"no answer to a Binding request in {STARTS_WITHIN} s:\n{server.log}")

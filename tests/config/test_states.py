@@ -12,6 +12,7 @@ from ferryman.config import Configuration, ExternalAddress, LogFormat, LogLevel,
 from ferryman.config.kinds import Kind
 from ferryman.config.option import ALREADY, Option, State
 from ferryman.config.table import BY_NAME, OPTIONS
+from ferryman.config.values import Binding
 from ferryman.engine.peer_rules import PeerPolicy, PeerRule
 from ferryman.engine.settings import DefaultFamily
 from ferryman.wire.address import Address
@@ -75,6 +76,9 @@ HONOURED: list[tuple[str, str | None, str, object, object]] = [
     ("rfc5766-channel-numbers", None, "rfc5766_channel_numbers", False, True),
     ("mobility", None, "mobility", False, True),
     ("stun-only", None, "stun_only", False, True),
+    ("no-stun", None, "binding", Binding.EVERYONE, Binding.NOBODY),
+    ("secure-stun", None, "binding", Binding.EVERYONE, Binding.PROVED),
+    ("software-attribute", None, "software", False, True),
     ("verbose", None, "log_level", LogLevel.INFO, LogLevel.DEBUG),
     ("Verbose", None, "log_level", LogLevel.INFO, LogLevel.DEBUG),
     ("log-min-level", "error", "log_level", LogLevel.INFO, LogLevel.ERROR),

@@ -253,12 +253,24 @@ def test_every_packet_to_a_flow_that_stands_gets_one_verdict(
     said=st.lists(binding_requests | mutated_binding_requests, min_size=10, max_size=20),
     fingerprint=booleans,
     mapped_address=booleans,
+    software=booleans,
+    binding=st.sampled_from(["everyone", "everyone", "proved", "nobody"]),
     offers=st.lists(st.sampled_from([DISCOVERY, DISCOVERY_V6, *Family]), max_size=3),
 )
 def test_every_binding_request_gets_one_answer_from_one_place(
-    said: list[bytes], fingerprint: bool, mapped_address: bool, offers: list[RawDiscovery | Family]
+    said: list[bytes],
+    fingerprint: bool,
+    mapped_address: bool,
+    software: bool,
+    binding: str,
+    offers: list[RawDiscovery | Family],
 ) -> None:
-    twins = Twins(fingerprint=fingerprint, mapped_address=mapped_address)
+    twins = Twins(
+        fingerprint=fingerprint,
+        mapped_address=mapped_address,
+        software=software,
+        binding=binding,
+    )
     for offer in offers:
         if isinstance(offer, Family):
             twins.withdraw_discovery(offer)
@@ -267,6 +279,7 @@ def test_every_binding_request_gets_one_answer_from_one_place(
     for client in CLIENTS:
         for packet in said:
             verdict = twins.from_client(client, packet, NOW)
+            assert verdict[0] != "answer" or binding == "everyone"
             if verdict[0] == "answer" and client[0] == Transport.UDP:
                 assert len(verdict[1]) <= 4 * len(packet)
 

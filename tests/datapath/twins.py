@@ -16,9 +16,19 @@ RawFiveTuple = tuple[int, bytes, int, bytes, int, int]
 class Twins:
     """Every word goes to both tables; an answer in which they differ is a failed test."""
 
-    def __init__(self, *, fingerprint: bool = False, mapped_address: bool = False) -> None:
-        self.native = Table(fingerprint=fingerprint, mapped_address=mapped_address)
-        self.fake = FakeTable(fingerprint=fingerprint, mapped_address=mapped_address)
+    def __init__(
+        self,
+        *,
+        fingerprint: bool = False,
+        mapped_address: bool = False,
+        software: bool = False,
+        binding: str = "everyone",
+    ) -> None:
+        for_both = {
+            "fingerprint": fingerprint, "mapped_address": mapped_address, "software": software
+        }  # fmt: skip
+        self.native = Table(**for_both, binding=binding)
+        self.fake = FakeTable(**for_both, binding=binding)
         self.transaction_ids: set[bytes] = set()
 
     def offer_discovery(self, addresses: RawDiscovery) -> None:

@@ -2,13 +2,35 @@
 
 from __future__ import annotations
 
+import contextlib
+from os import urandom
 from pathlib import Path
 
 import pytest
 
+from ferryman.wire.address import Address
+from ferryman.wire.message import encode
+from ferryman.wire.registry import Attribute, MessageClass, Method
 from tests.running.conftest import ACCOUNTS
-from tests.servers import answers, free_port, start_server
-from tests.turn_client import TurnClient
+from tests.servers import RunningServer, answers, free_port, start_server
+from tests.turn_client import UDP_TRANSPORT, TurnClient
+
+
+def start_silent(lines: list[str], folder: Path) -> RunningServer:
+    """A server that does not answer everybody's Binding."""
+    return start_server(lines, folder, is_ready=is_challenging)
+
+
+def is_challenging(port: int, method: Method = Method.ALLOCATE) -> bool:
+    """Whether such a request without credentials is answered with 401."""
+    with TurnClient(port, "", "") as client, contextlib.suppress(OSError):
+        client.socket.settimeout(0.2)
+        return client.ask(encode(MessageClass.REQUEST, method, urandom(12), ())).code == 401
+    return False
+
+
+def is_challenging_binding(port: int) -> bool:
+    return is_challenging(port, Method.BINDING)
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -31,3 +53,64 @@ def test_stun_only_answers_binding_and_no_turn_request(tmp_path: Path) -> None:
             client.allocate()
         assert answers(server.port)
     assert "no credentials" not in server.log
+
+
+def test_no_stun_leaves_binding_without_an_answer(tmp_path: Path) -> None:
+    with start_silent([*ACCOUNTS, "no-stun"], tmp_path) as server:
+        assert not answers(server.port)
+        with TurnClient(server.port, "alice", "sesame") as client:
+            client.relayed()
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_secure_stun_answers_those_who_prove_themselves(tmp_path: Path, stream: bool) -> None:
+    with start_silent([*ACCOUNTS, "secure-stun"], tmp_path) as server:
+        with TurnClient(server.port, "alice", "sesame", stream=stream) as client:
+            plain = encode(MessageClass.REQUEST, Method.BINDING, urandom(12), ())
+            assert client.ask(plain).code == 401
+            answer = client.request(Method.BINDING)
+            assert answer.code == 0
+            assert client.proves(answer)
+            assert answer.address(Attribute.XOR_MAPPED_ADDRESS) == client.local
+            client.relayed()
+        with TurnClient(server.port, "alice", "mustard", stream=stream) as client:
+            assert client.request(Method.BINDING).code == 401
+
+
+def test_stun_only_with_secure_stun_is_binding_for_those_who_prove_themselves(
+    tmp_path: Path,
+) -> None:
+    with (
+        start_server(
+            [*ACCOUNTS, "secure-stun", "stun-only"], tmp_path, is_ready=is_challenging_binding
+        ) as server,
+        TurnClient(server.port, "alice", "sesame") as client,
+    ):
+        plain = encode(MessageClass.REQUEST, Method.BINDING, urandom(12), ())
+        client.learn(client.ask(plain))
+        # The first nonce was a decoy: a 401 to so short a request has no room for more.
+        client.learn(client.ask(client.signed(Method.BINDING, ())))
+        assert client.ask(client.signed(Method.BINDING, ())).code == 0
+        client.send(client.signed(Method.ALLOCATE, (UDP_TRANSPORT,)))
+        assert client.is_silent()
+
+
+@pytest.mark.parametrize("lines", [[], ["software-attribute"]])
+def test_software_attribute_tells_a_name_and_no_version(tmp_path: Path, lines: list[str]) -> None:
+    name = b"Ferryman" if lines else None
+    with (
+        start_server([*ACCOUNTS, *lines], tmp_path) as server,
+        TurnClient(server.port, "alice", "sesame") as client,
+    ):
+        plain = encode(MessageClass.REQUEST, Method.BINDING, urandom(12), ())
+        assert client.ask(plain).message.first(Attribute.SOFTWARE) == name
+        stranger = client.challenge()
+        assert stranger.message.first(Attribute.SOFTWARE) is None
+        client.learn(stranger)
+        answer = client.allocate()
+        assert answer.code == 0
+        assert client.proves(answer)
+        assert answer.message.first(Attribute.SOFTWARE) == name
+        refused = client.permit(Address.of("127.0.0.1", 9))
+        assert refused.code == 403
+        assert refused.message.first(Attribute.SOFTWARE) == name

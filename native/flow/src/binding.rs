@@ -1,7 +1,7 @@
 //! Answers to Binding requests (RFC 8489 §6.3.1) with those of NAT behaviour discovery
 //! (RFC 5780 §6.1), which need no table and no engine.
 //!
-//! Credentials are not looked at: a Binding request is answered for anyone. So no answer to a
+//! Credentials are not looked at: a Binding request that is answered here is answered for anyone. So no answer to a
 //! datagram is more than 4 times as long as its request: a forged source address gains little.
 
 mod asked;
@@ -21,6 +21,21 @@ pub const ANSWER_LIMIT: usize = 1664;
 /// The longest PADDING of an answer: an Ethernet's MTU, so that it comes in fragments.
 const LONGEST_PADDING: usize = 1500;
 
+/// What SOFTWARE holds (RFC 8489 §14.14), here and in the engine.
+const SOFTWARE: &[u8] = b"Ferryman";
+
+/// Whose Binding requests are answered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Served {
+    /// Everybody's, here.
+    #[default]
+    Everyone,
+    /// Those of clients who prove themselves, by the engine.
+    Proved,
+    /// Nobody's.
+    Nobody,
+}
+
 /// What an operator chose about the answers.
 #[derive(Clone, Debug, Default)]
 pub struct Settings {
@@ -28,6 +43,10 @@ pub struct Settings {
     pub fingerprint: bool,
     /// Whether every success carries MAPPED-ADDRESS beside XOR-MAPPED-ADDRESS.
     pub mapped_address: bool,
+    /// Whether every success carries SOFTWARE.
+    pub software: bool,
+    /// Whose requests are answered.
+    pub served: Served,
     /// The addresses of NAT behaviour discovery, one of each family at most.
     pub discovery: Vec<Discovery>,
 }
@@ -103,6 +122,9 @@ pub fn answer(
         }
         if corner.is_some() || settings.mapped_address {
             response.optional(stun::MAPPED_ADDRESS, five_tuple.client);
+        }
+        if settings.software {
+            response.optional_octets(stun::SOFTWARE, SOFTWARE);
         }
         to.set_port(asked.response_port.unwrap_or(to.port()));
     }

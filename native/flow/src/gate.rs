@@ -38,8 +38,9 @@ const RETRANSMISSIONS: u64 = 40;
 /// An unauthenticated answer over UDP has at most so many times the length of its request.
 const AMPLIFICATION: usize = 4;
 
-/// The methods that need credentials.
-const METHODS: [u16; 6] = [
+/// The methods that need credentials. Binding comes here only where it does.
+const METHODS: [u16; 7] = [
+    stun::BINDING,
     stun::ALLOCATE,
     stun::REFRESH,
     stun::CREATE_PERMISSION,
@@ -107,7 +108,7 @@ impl Gate {
         self.settings = settings.filter(Settings::fit);
     }
 
-    /// Judges a request of any method but Binding; `out` has to hold `ANSWER_LIMIT`.
+    /// Judges a request that is the engine's; `out` has to hold `ANSWER_LIMIT`.
     pub fn judge(
         &mut self,
         request: &[u8],

@@ -36,11 +36,13 @@ pub enum Reason {
     TooManyStrangers,
     /// No answer to a stranger is short enough for its request.
     NoShortAnswer,
+    /// A Binding request where nobody's is answered.
+    NotServed,
 }
 
 impl Reason {
     /// Every reason, in the order of their numbers: `ALL[reason as usize] == reason`.
-    pub const ALL: [Reason; 16] = [
+    pub const ALL: [Reason; 17] = [
         Reason::NotTurn,
         Reason::Malformed,
         Reason::TooLong,
@@ -57,6 +59,7 @@ impl Reason {
         Reason::TooManyErrors,
         Reason::TooManyStrangers,
         Reason::NoShortAnswer,
+        Reason::NotServed,
     ];
 
     /// The name in counters and verdicts.
@@ -78,6 +81,7 @@ impl Reason {
             Reason::TooManyErrors => "too_many_errors",
             Reason::TooManyStrangers => "too_many_strangers",
             Reason::NoShortAnswer => "no_short_answer",
+            Reason::NotServed => "not_served",
         }
     }
 }

@@ -34,6 +34,7 @@ pub(crate) const MESSAGE_INTEGRITY_SHA256: u16 = 0x001C;
 pub(crate) const PASSWORD_ALGORITHM: u16 = 0x001D;
 pub(crate) const USERHASH: u16 = 0x001E;
 pub(crate) const XOR_MAPPED_ADDRESS: u16 = 0x0020;
+pub(crate) const SOFTWARE: u16 = 0x8022;
 pub(crate) const PADDING: u16 = 0x0026;
 pub(crate) const RESPONSE_PORT: u16 = 0x0027;
 pub(crate) const PASSWORD_ALGORITHMS: u16 = 0x8002;

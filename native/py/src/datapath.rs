@@ -14,6 +14,7 @@ use crate::address::{
 use crate::command::command_of;
 use crate::gate::{gate_of, RawGate};
 use crate::os_error::os_error;
+use crate::served::served_of;
 
 /// The native datapath; see the stub for what each method promises.
 #[pyclass(frozen, module = "ferryman.datapath._native")]
@@ -24,7 +25,8 @@ pub(crate) struct Datapath {
 #[pymethods]
 impl Datapath {
     #[new]
-    #[pyo3(signature = (*, fingerprint, mapped_address=false, queue_limit=4096, pending_connections=4096, connection_timeout=60.0, source_connections=0, total_connections=0))]
+    #[pyo3(signature = (*, fingerprint, mapped_address=false, queue_limit=4096, pending_connections=4096, connection_timeout=60.0, source_connections=0, total_connections=0, software=false, binding="everyone"))]
+    #[allow(clippy::too_many_arguments)] // Python names them
     fn new(
         fingerprint: bool,
         mapped_address: bool,
@@ -33,6 +35,8 @@ impl Datapath {
         connection_timeout: f64,
         source_connections: usize,
         total_connections: usize,
+        software: bool,
+        binding: &str,
     ) -> PyResult<Self> {
         let connection_timeout = Duration::try_from_secs_f64(connection_timeout)
             .map_err(|error| PyValueError::new_err(format!("connection_timeout: {error}")))?;
@@ -40,6 +44,8 @@ impl Datapath {
             choices: Choices {
                 fingerprint,
                 mapped_address,
+                software,
+                served: served_of(binding)?,
                 source_connections,
                 total_connections,
             },
@@ -95,20 +101,26 @@ impl Datapath {
         Ok(())
     }
 
-    #[pyo3(signature = (*, fingerprint, mapped_address, source_connections, total_connections))]
+    #[pyo3(signature = (*, fingerprint, mapped_address, source_connections, total_connections, software=false, binding="everyone"))]
+    #[allow(clippy::too_many_arguments)] // Python names them
     fn choose(
         &self,
         fingerprint: bool,
         mapped_address: bool,
         source_connections: usize,
         total_connections: usize,
-    ) {
+        software: bool,
+        binding: &str,
+    ) -> PyResult<()> {
         self.native.choose(Choices {
             fingerprint,
             mapped_address,
+            software,
+            served: served_of(binding)?,
             source_connections,
             total_connections,
         });
+        Ok(())
     }
 
     fn stop_tls(&self) {

@@ -6,6 +6,7 @@ mod command;
 mod datapath;
 mod gate;
 mod os_error;
+mod served;
 mod table;
 
 use pyo3::prelude::*;

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 
+use ferryman_flow::binding::Served;
 use ferryman_flow::{
     binding, write_header, write_icmp, Applied, Change, Family, FiveTuple, Framing, FromClient,
     FromPeer, Icmp, Reason, Slot, TransactionIds, HEADROOM, ICMP_LENGTH, TAILROOM,
@@ -16,6 +17,7 @@ use crate::address::{
     address_of, discovery_of, family_of, five_tuple_of, ip_bytes, RawDiscovery, RawFiveTuple,
 };
 use crate::command::command_of;
+use crate::served::served_of;
 
 type Closed = (u64, u64, u64, u64, u64);
 
@@ -35,9 +37,14 @@ pub(crate) struct Table {
 #[allow(clippy::wrong_self_convention)] // the verdict is on a packet from somewhere
 impl Table {
     #[new]
-    #[pyo3(signature = (*, fingerprint = false, mapped_address = false))]
-    fn new(fingerprint: bool, mapped_address: bool) -> Self {
-        Self {
+    #[pyo3(signature = (*, fingerprint = false, mapped_address = false, software = false, binding = "everyone"))]
+    fn new(
+        fingerprint: bool,
+        mapped_address: bool,
+        software: bool,
+        binding: &str,
+    ) -> PyResult<Self> {
+        Ok(Self {
             table: ferryman_flow::Table::new(),
             by_bound: HashMap::new(),
             bound: HashMap::new(),
@@ -45,9 +52,11 @@ impl Table {
             binding: binding::Settings {
                 fingerprint,
                 mapped_address,
+                software,
+                served: served_of(binding)?,
                 discovery: Vec::new(),
             },
-        }
+        })
     }
 
     fn offer_discovery(&mut self, addresses: RawDiscovery<'_>) -> PyResult<()> {
@@ -83,7 +92,11 @@ impl Table {
     ) -> PyResult<Bound<'py, PyTuple>> {
         let five_tuple = five_tuple_of(&five_tuple)?;
         match self.table.from_client(&five_tuple, packet, now) {
-            FromClient::Answer => self.answer(py, &five_tuple, packet),
+            FromClient::Answer => match self.binding.served {
+                Served::Everyone => self.answer(py, &five_tuple, packet),
+                Served::Proved => ("ask",).into_pyobject(py),
+                Served::Nobody => dropped(py, Reason::NotServed),
+            },
             FromClient::Ask => ("ask",).into_pyobject(py),
             FromClient::ToPeer {
                 slot,

@@ -9,6 +9,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use ferryman_dtls::{Credentials, Endpoint, Trouble};
+use ferryman_flow::binding::Served;
 use ferryman_flow::{gate, Discovery, Family};
 
 use crate::certificate::Certificate;
@@ -27,6 +28,10 @@ pub struct Choices {
     pub fingerprint: bool,
     /// Whether every Binding success carries MAPPED-ADDRESS beside XOR-MAPPED-ADDRESS.
     pub mapped_address: bool,
+    /// Whether every Binding success carries SOFTWARE.
+    pub software: bool,
+    /// Whose Binding requests are answered.
+    pub served: Served,
     /// How many connections may be open from one IPv4 address or IPv6 /64; 0 is no limit.
     pub source_connections: usize,
     /// How many connections may be open in all; 0 is no limit.

@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
+use ferryman_flow::binding::Served;
 use ferryman_flow::{
     binding, gate, write_header, write_icmp, Family, FiveTuple, Framing, FromClient, FromPeer,
     Reason, Rerouted, Slot, Source, Table, TransactionIds, Transport, HEADROOM, ICMP_LENGTH,
@@ -153,7 +154,11 @@ impl Forwarder {
             } => {
                 self.pass_to_client(slots, to, framing, source, packet.part(payload));
             }
-            FromClient::Answer => self.answer(five_tuple, slots.octets(packet)),
+            FromClient::Answer => match self.binding.served {
+                Served::Everyone => self.answer(five_tuple, slots.octets(packet)),
+                Served::Proved => return self.ask(five_tuple, slots.octets(packet)),
+                Served::Nobody => self.shared.counters.drop_for(Reason::NotServed),
+            },
             FromClient::Ask => return self.ask(five_tuple, slots.octets(packet)),
             FromClient::Drop(reason) => self.shared.counters.drop_for(reason),
         }

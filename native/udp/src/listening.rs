@@ -63,6 +63,8 @@ impl Worker {
         let binding = &mut self.forwarder.binding;
         binding.fingerprint = choices.fingerprint;
         binding.mapped_address = choices.mapped_address;
+        binding.software = choices.software;
+        binding.served = choices.served;
         binding.discovery.clear();
         self.forwarder.limits = choices.into();
     }

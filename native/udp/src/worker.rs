@@ -71,6 +71,8 @@ impl Worker {
             binding: binding::Settings {
                 fingerprint: settings.choices.fingerprint,
                 mapped_address: settings.choices.mapped_address,
+                software: settings.choices.software,
+                served: settings.choices.served,
                 discovery: Vec::new(),
             },
             gate: Gate::default(),

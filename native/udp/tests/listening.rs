@@ -136,7 +136,7 @@ fn choices_hold_for_what_comes_from_now_on() {
         fingerprint: true,
         mapped_address: true,
         source_connections: 1,
-        total_connections: 0,
+        ..Choices::default()
     });
     until(|| !is_served(&mut rig.connect()));
     assert!(matches!(rig.event(), Event::Notice { .. }));

@@ -86,6 +86,8 @@ class Running:
             mapped_address=configuration.mapped_address,
             source_connections=configuration.source_connections,
             total_connections=configuration.total_connections,
+            software=configuration.software,
+            binding=configuration.binding.value,
         )
         relays_as_before = _relaying(settings) == _relaying(self.externals.settings)
         self.configuration, self.externals.settings = configuration, settings

@@ -141,6 +141,8 @@ async def _run(
         mapped_address=configuration.mapped_address,
         source_connections=configuration.source_connections,
         total_connections=configuration.total_connections,
+        software=configuration.software,
+        binding=configuration.binding.value,
     )
     secured = read_secured(configuration)
     secure(datapath, secured, log)

@@ -66,6 +66,7 @@ def to_engine_settings(configuration: Configuration) -> engine_settings.Settings
         third_party=configuration.third_party.server_name if configuration.third_party else "",
         mobility=configuration.mobility,
         stun_only=configuration.stun_only,
+        software=configuration.software,
         udp_relay=configuration.udp_relay,
         tcp_relay=configuration.tcp_relay,
         default_family=engine_settings.DefaultFamily(configuration.default_family.value),

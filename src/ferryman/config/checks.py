@@ -39,6 +39,7 @@ def check_listeners(chosen: Chosen, findings: Findings, *, has_tls: bool) -> Non
     for one, other, end, left in (
         ("no-tcp", "no-udp", "listen on", has_tls),
         ("no-udp-relay", "no-tcp-relay", "relay", False),
+        ("stun-only", "no-stun", "answer", False),
     ):
         if chosen.maybe(one, bool) and chosen.maybe(other, bool) and not left:
             text = f"together with {other} nothing is left to {end}"

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, SecretStr
 
 from ferryman.config.notices import Notice
 from ferryman.config.values import (
+    Binding,
     ExternalAddress,
     LogFormat,
     LogLevel,
@@ -101,6 +102,8 @@ class Configuration(BaseModel):
     rfc5766_channel_numbers: bool
     mobility: bool
     stun_only: bool
+    binding: Binding
+    software: bool
 
     log_level: LogLevel
     log_format: LogFormat

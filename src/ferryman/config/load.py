@@ -25,6 +25,7 @@ from ferryman.config.table import BY_NAME
 from ferryman.config.third_party import third_party
 from ferryman.config.tls import choose_tls, is_wanted
 from ferryman.config.values import (
+    Binding,
     ExternalAddress,
     LogFormat,
     LogLevel,
@@ -134,6 +135,8 @@ def _configured(path: Path | None, chosen: Chosen, findings: Findings) -> Config
         rfc5766_channel_numbers=chosen.one("rfc5766-channel-numbers", bool),
         mobility=chosen.one("mobility", bool),
         stun_only=chosen.one("stun-only", bool),
+        binding=_binding(chosen),
+        software=chosen.one("software-attribute", bool),
         log_level=_log_level(chosen),
         log_format=LogFormat(chosen.one("log-format", str)),
         log_output=log_output(chosen, findings),
@@ -218,6 +221,12 @@ def _alternates(chosen: Chosen) -> dict[Transport, tuple[Alternate, ...]]:
         Transport.TLS: encrypted,
         Transport.DTLS: encrypted,
     }
+
+
+def _binding(chosen: Chosen) -> Binding:
+    if chosen.one("no-stun", bool):
+        return Binding.NOBODY
+    return Binding.PROVED if chosen.one("secure-stun", bool) else Binding.EVERYONE
 
 
 def _peer_policy(path: Path | None, chosen: Chosen) -> PeerPolicy:

@@ -236,10 +236,8 @@ PROTOCOL_OPTIONS = (
         "no",
     ),
     Option("stun-only", SWITCH, _P, "answer Binding only, and no TURN request", "no", short="S"),
-    not_built("no-stun", SWITCH, _P, "do not answer Binding", "Binding is answered"),
-    not_built(
-        "secure-stun", SWITCH, _P, "credentials for Binding", "Binding is answered to everyone"
-    ),
+    Option("no-stun", SWITCH, _P, "do not answer Binding", "no"),
+    Option("secure-stun", SWITCH, _P, "answer Binding to those with credentials only", "no"),
     *(
         Option(name, kind, _P, meaning, repeatable=True)
         for name, kind, meaning in (
@@ -273,7 +271,13 @@ PROTOCOL_OPTIONS = (
         "requests without a magic cookie are dropped",
     ),
     ignored("response-origin-only-with-rfc5780", SWITCH, _P, "RESPONSE-ORIGIN with RFC 5780 only"),
-    not_built("software-attribute", SWITCH, _P, "SOFTWARE in answers", "it is not sent"),
+    Option(
+        "software-attribute",
+        SWITCH,
+        _P,
+        "SOFTWARE in answers, without a version; not in those to strangers but to Binding",
+        "no",
+    ),
     ignored("no-software-attribute", SWITCH, _P, "no SOFTWARE in answers"),
     not_built(
         "check-origin-consistency", SWITCH, _P, "ORIGIN must not change", "ORIGIN is not looked at"

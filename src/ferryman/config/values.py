@@ -40,6 +40,14 @@ class StaticUser:
     key: SecretBytes | None
 
 
+class Binding(StrEnum):
+    """Whose Binding requests are answered."""
+
+    EVERYONE = "everyone"
+    PROVED = "proved"
+    NOBODY = "nobody"
+
+
 class Dtls(StrEnum):
     """Whether DTLS is spoken."""
 

@@ -75,6 +75,8 @@ class Datapath:
         connection_timeout: float = 60.0,
         source_connections: int = 0,
         total_connections: int = 0,
+        software: bool = False,
+        binding: str = "everyone",
     ) -> Datapath:
         """`fingerprint`: every Binding answer carries FINGERPRINT. `mapped_address`: every Binding
         success carries MAPPED-ADDRESS, too. `queue_limit`: how many
@@ -83,7 +85,9 @@ class Datapath:
         source that has most), each for `connection_timeout` seconds at most.
         `source_connections`, `total_connections`: how many, DTLS associations among them, may be
         open from one IPv4 address or IPv6 /64, and in all (0: no limit); one more is closed at
-        once. OSError when there is no descriptor left.
+        once. `software`: every Binding success carries SOFTWARE. `binding`: whose Binding requests
+        are answered, `everyone`'s, `nobody`'s, or those of clients who have `proved` themselves to
+        the engine. OSError when there is no descriptor left.
         """
 
     def listen_udp(self, ip: bytes, port: int) -> int:
@@ -111,6 +115,8 @@ class Datapath:
         mapped_address: bool,
         source_connections: int,
         total_connections: int,
+        software: bool = False,
+        binding: str = "everyone",
     ) -> None:
         """Changes these from now on; connections that are open stay. NAT behaviour discovery is
         offered no more, until it is offered again."""
@@ -219,7 +225,14 @@ class Table:
     ("client", allocation, bytes as they would leave), ("drop", reason).
     """
 
-    def __new__(cls, *, fingerprint: bool = False, mapped_address: bool = False) -> Table: ...
+    def __new__(
+        cls,
+        *,
+        fingerprint: bool = False,
+        mapped_address: bool = False,
+        software: bool = False,
+        binding: str = "everyone",
+    ) -> Table: ...
     def offer_discovery(self, addresses: _RawDiscovery) -> None: ...
     def withdraw_discovery(self, family: int) -> None: ...
     def apply(self, command: _RawCommand) -> tuple[int, int, int, int, int] | None:

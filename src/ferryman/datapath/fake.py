@@ -197,8 +197,16 @@ class _Allocation:
 class FakeTable:
     """Every allocation with its permissions and channels, and the verdict on each packet."""
 
-    def __init__(self, *, fingerprint: bool = False, mapped_address: bool = False) -> None:
-        self._answers = BindingAnswers(fingerprint, mapped_address)
+    def __init__(
+        self,
+        *,
+        fingerprint: bool = False,
+        mapped_address: bool = False,
+        software: bool = False,
+        binding: str = "everyone",
+    ) -> None:
+        self._answers = BindingAnswers(fingerprint, mapped_address, software)
+        self._binding = binding
         self.offer_discovery = self._answers.offer
         self.withdraw_discovery = self._answers.withdraw
         self._allocations: dict[int, _Allocation] = {}
@@ -385,6 +393,10 @@ class FakeTable:
 
     def _answer(self, five_tuple: RawFiveTuple, packet: bytes) -> Verdict:
         """A drop here is nobody's: the table has passed the packet on."""
+        if self._binding == "proved":
+            return ("ask",)
+        if self._binding == "nobody":
+            return ("drop", "not_served")
         try:
             answer = self._answers.answer_untrusted(five_tuple, packet)
         except Malformed:

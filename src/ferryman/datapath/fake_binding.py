@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 
 from ferryman.datapath.door import RawDiscovery, RawFiveTuple
 from ferryman.engine.five_tuple import Transport
+from ferryman.engine.reply import SOFTWARE
 from ferryman.wire.address import Address, Family
 from ferryman.wire.message import Message, decode_untrusted, encode
 from ferryman.wire.registry import UNDERSTOOD, Attribute, ErrorCode, MessageClass, Method
@@ -51,6 +52,7 @@ class BindingAnswers:
 
     fingerprint: bool = False
     mapped_address: bool = False
+    software: bool = False
     offers: dict[Family, RawDiscovery] = field(default_factory=dict)
 
     def offer(self, addresses: RawDiscovery) -> None:
@@ -101,6 +103,8 @@ class BindingAnswers:
             wanted.append((Attribute.RESPONSE_ORIGIN, encode_address(source)))
         if corner is not None or self.mapped_address:
             wanted.append((Attribute.MAPPED_ADDRESS, encode_address(client)))
+        if self.software:
+            wanted.append((Attribute.SOFTWARE, SOFTWARE))
         for number, value in wanted:
             longer = needed | {number: value}
             if len(self._encoded(MessageClass.SUCCESS, request, longer)) <= limit:

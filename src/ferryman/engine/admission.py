@@ -31,6 +31,7 @@ from ferryman.wire.values import decode_text_untrusted, encode_error
 
 METHODS = frozenset(
     (
+        Method.BINDING,
         Method.ALLOCATE,
         Method.REFRESH,
         Method.CREATE_PERMISSION,
@@ -71,10 +72,8 @@ def admit(state: State, five_tuple: FiveTuple, packet: bytes, *, now: int) -> Ad
     """What to do with bytes from a stranger: an `Outcome` settles them here.
 
     Bytes that are no request of ours are dropped without an answer (RFC 8489 §6.3): the outcome
-    is empty. So are those of a server that answers Binding alone.
+    is empty.
     """
-    if state.settings.stun_only:
-        return Outcome()
     repeated = state.answered.answer_to(five_tuple, packet, now=now)
     if repeated is not None:
         return Outcome(changes=[Reply(five_tuple, repeated)])
@@ -83,6 +82,8 @@ def admit(state: State, five_tuple: FiveTuple, packet: bytes, *, now: int) -> Ad
     except Malformed:
         return Outcome()
     if message.message_class is not MessageClass.REQUEST or message.method not in METHODS:
+        return Outcome()
+    if state.settings.stun_only and message.method != Method.BINDING:
         return Outcome()
     request = Request(five_tuple, packet, message)
     if not state.settings.authenticated:

@@ -66,6 +66,7 @@ def connected(state: State, number: int, *, succeeded: bool, now: int) -> Outcom
             ((Attribute.CONNECTION_ID, connection.connection_id),),
             key=unanswered.key,
             sha256=unanswered.sha256,
+            software=state.settings.software,
             fingerprint=unanswered.fingerprint,
         )
     )

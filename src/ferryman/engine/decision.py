@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from ferryman.engine import (
     allocate,
+    binding,
     channel_bind,
     connect,
     connection_bind,
@@ -32,6 +33,7 @@ Rules = Callable[[State, Exchange], Attributes | None]
 """Attributes of the success response; None where the answer comes later."""
 
 _RULES: dict[int, Rules] = {
+    Method.BINDING: binding.binding,
     Method.ALLOCATE: allocate.allocate,
     Method.REFRESH: refresh.refresh,
     Method.CREATE_PERMISSION: create_permission.create_permission,
@@ -102,6 +104,7 @@ def _answer(state: State, exchange: Exchange) -> Reply | None:
         attributes,
         key=exchange.key,
         sha256=exchange.sha256,
+        software=state.settings.software,
         fingerprint=state.settings.fingerprint or message.has_fingerprint,
     )
 

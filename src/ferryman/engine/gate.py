@@ -29,9 +29,10 @@ class Gate:
 
 
 def gate_of(state: State) -> Gate | None:
-    """None where nobody needs credentials: then every request is the engine's."""
+    """None where nobody needs credentials, or TURN is not answered at all: then every request is
+    the engine's."""
     settings, nonces = state.settings, state.nonces
-    if not settings.authenticated:
+    if settings.stun_only or not settings.authenticated:
         return None
     return Gate(
         realm=settings.realm.encode(),

@@ -76,6 +76,7 @@ def answer_failure(state: State, connection: PeerConnection, outcome: Outcome) -
             ((Attribute.ERROR_CODE, encode_error(refusal.code, refusal.reason)),),
             key=unanswered.key,
             sha256=unanswered.sha256,
+            software=state.settings.software,
             fingerprint=unanswered.fingerprint,
         )
     )

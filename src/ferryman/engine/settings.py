@@ -30,8 +30,9 @@ class Settings:
     `bytes_per_second`: what each allocation may carry in each direction. `capacity`: how much of
     that may be promised in all, also in bytes per second. `source_quota`: allocations of one
     source (see `source`). `unauthorized_per_second`: answers over UDP to those of a source who have
-    proved nothing, and to wrong passwords of a source over all else; 0 is no limit. `stun_only`: no
-    request is answered here.
+    proved nothing, and to wrong passwords of a source over all else; 0 is no limit. `stun_only`:
+    Binding alone is answered. `software`: answers to those who have proved themselves carry
+    SOFTWARE.
     """
 
     realm: str
@@ -58,3 +59,4 @@ class Settings:
     udp_relay: bool = True
     tcp_relay: bool = True
     stun_only: bool = False
+    software: bool = False

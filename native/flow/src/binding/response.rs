@@ -52,8 +52,13 @@ impl<'a> Response<'a> {
         let mut value = [0; 20];
         // An XOR'd address under no mask is a plain one.
         let length = stun::write_xor_address(address, &[0; 16], &mut value);
-        if self.length + 4 + length <= self.limit {
-            self.attribute(kind, &value[..length]);
+        self.optional_octets(kind, &value[..length]);
+    }
+
+    /// Octets, a multiple of 4 of them, likewise.
+    pub(super) fn optional_octets(&mut self, kind: u16, value: &[u8]) {
+        if self.length + 4 + value.len() <= self.limit {
+            self.attribute(kind, value);
         }
     }
 

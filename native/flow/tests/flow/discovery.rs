@@ -16,6 +16,7 @@ const UNKNOWN_ATTRIBUTES: u16 = 0x000A;
 const XOR_MAPPED_ADDRESS: u16 = 0x0020;
 const PADDING: u16 = 0x0026;
 const RESPONSE_PORT: u16 = 0x0027;
+const SOFTWARE: u16 = 0x8022;
 const RESPONSE_ORIGIN: u16 = 0x802B;
 const OTHER_ADDRESS: u16 = 0x802C;
 
@@ -370,6 +371,27 @@ fn a_short_request_over_ipv6_learns_what_matters_most() {
     let request = stun(BINDING, &[(0x8022, b"a name")]);
     let answer = answered(&request, &from(CLIENT_V6), &settings);
     assert_eq!(answer.kinds().len(), 4, "32 bytes are enough for all");
+}
+
+#[test]
+fn a_setting_adds_software_where_there_is_room() {
+    let mut settings = settings();
+    settings.software = true;
+    let short = stun(BINDING, &[]);
+    let answer = answered(&short, &from(CLIENT_V6), &settings);
+    assert_eq!(
+        answer.kinds(),
+        [XOR_MAPPED_ADDRESS, OTHER_ADDRESS, SOFTWARE]
+    );
+    settings.fingerprint = true;
+    let answer = answered(&short, &from(CLIENT_V6), &settings);
+    assert_eq!(answer.attribute(SOFTWARE), None, "FINGERPRINT comes first");
+    let alone = Settings {
+        software: true,
+        ..Settings::default()
+    };
+    let answer = answered(&stun(BINDING, &[]), &from(CLIENT), &alone);
+    assert_eq!(answer.attribute(SOFTWARE), Some(b"Ferryman".to_vec()));
 }
 
 #[test]

@@ -90,6 +90,8 @@ fn a_hundred_thousand_bad_packets_do_no_harm() {
     let settings = binding::Settings {
         fingerprint: true,
         mapped_address: true,
+        software: true,
+        served: binding::Served::Everyone,
         discovery: vec![discovery()],
     };
     for round in 0..120_000 {
