@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import re
+import subprocess
 from os import urandom
 from pathlib import Path
 
@@ -12,7 +14,7 @@ from ferryman.wire.address import Address
 from ferryman.wire.message import encode
 from ferryman.wire.registry import Attribute, MessageClass, Method
 from tests.running.conftest import ACCOUNTS
-from tests.servers import RunningServer, answers, free_port, start_server
+from tests.servers import RunningServer, answers, ferryman, free_port, program, start_server
 from tests.turn_client import UDP_TRANSPORT, TurnClient
 
 
@@ -114,3 +116,29 @@ def test_software_attribute_tells_a_name_and_no_version(tmp_path: Path, lines: l
         refused = client.permit(Address.of("127.0.0.1", 9))
         assert refused.code == 403
         assert refused.message.first(Attribute.SOFTWARE) == name
+
+
+def test_listeners_and_relay_ports_have_the_device_and_the_buffer_that_were_asked_for(
+    tmp_path: Path,
+) -> None:
+    lines = ["listening-device=lo", "relay-device=lo", "sock-buf-size=65536"]
+    with (
+        start_server([*ACCOUNTS, *lines], tmp_path, addresses=["127.0.0.1"]) as server,
+        TurnClient(server.port, "alice", "sesame") as client,
+    ):
+        relayed = client.relayed()
+        command = [program("ss"), "--udp", "--listening", "--numeric", "--memory"]
+        said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    for place in (f"127.0.0.1%lo:{server.port}", f"127.0.0.1%lo:{relayed.port}"):
+        (memory,) = re.findall(rf" {re.escape(place)} .*\n?.*skmem:\((.*)\)", said)
+        assert "rb131072" in memory
+        assert "tb131072" in memory
+
+
+def test_a_device_that_is_not_there_is_a_problem(tmp_path: Path) -> None:
+    file = tmp_path / "turnserver.conf"
+    file.write_text("user=a:b\nrelay-device=nowhere7\n")
+    command = [ferryman(), "serve", "-c", str(file)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=20)
+    assert done.returncode == 1
+    assert "relay-device: expected a network device of this machine, got 'nowhere7'" in done.stderr

@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use ferryman_udp::{Certificate, Choices, Credentials, Datapath as Native, Event, Settings};
+use ferryman_udp::{
+    Certificate, Choices, Credentials, Datapath as Native, Event, Outfit, Settings,
+};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple};
@@ -25,7 +27,7 @@ pub(crate) struct Datapath {
 #[pymethods]
 impl Datapath {
     #[new]
-    #[pyo3(signature = (*, fingerprint, mapped_address=false, queue_limit=4096, pending_connections=4096, connection_timeout=60.0, source_connections=0, total_connections=0, software=false, binding="everyone"))]
+    #[pyo3(signature = (*, fingerprint, mapped_address=false, queue_limit=4096, pending_connections=4096, connection_timeout=60.0, source_connections=0, total_connections=0, software=false, binding="everyone", buffer=0, listening_device="", relay_device=""))]
     #[allow(clippy::too_many_arguments)] // Python names them
     fn new(
         fingerprint: bool,
@@ -37,6 +39,9 @@ impl Datapath {
         total_connections: usize,
         software: bool,
         binding: &str,
+        buffer: usize,
+        listening_device: &str,
+        relay_device: &str,
     ) -> PyResult<Self> {
         let connection_timeout = Duration::try_from_secs_f64(connection_timeout)
             .map_err(|error| PyValueError::new_err(format!("connection_timeout: {error}")))?;
@@ -52,6 +57,8 @@ impl Datapath {
             queue_limit,
             pending_connections,
             connection_timeout,
+            listening: outfit(buffer, listening_device),
+            relaying: outfit(buffer, relay_device),
         };
         Ok(Self {
             native: Native::new(&settings).map_err(os_error)?,
@@ -276,5 +283,12 @@ fn raw_event(py: Python<'_>, event: Event) -> PyResult<Bound<'_, PyTuple>> {
             received_bytes,
         } => (6, connection, sent_bytes, received_bytes).into_pyobject(py),
         Event::Notice { text } => (3, text).into_pyobject(py),
+    }
+}
+
+fn outfit(buffer: usize, device: &str) -> Outfit {
+    Outfit {
+        buffer,
+        device: device.to_owned(),
     }
 }

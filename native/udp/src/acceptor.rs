@@ -10,7 +10,7 @@ use socket2::Socket;
 
 use crate::address::{needs_scope, plain};
 use crate::listener::bound_port;
-use crate::options::stream_socket;
+use crate::options::{stream_socket, Outfit};
 
 const BACKLOG: i32 = 1024;
 
@@ -40,8 +40,8 @@ pub(crate) enum Accepted {
 
 impl Acceptor {
     /// Binds and listens; port 0 takes any.
-    pub(crate) fn bind(address: SocketAddr, plain: bool) -> io::Result<Self> {
-        let socket = stream_socket(address)?;
+    pub(crate) fn bind(address: SocketAddr, plain: bool, outfit: &Outfit) -> io::Result<Self> {
+        let socket = stream_socket(address, outfit)?;
         socket.bind(&address.into())?;
         socket.listen(BACKLOG)?;
         let port = bound_port(&socket)?;

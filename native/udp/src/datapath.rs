@@ -15,6 +15,7 @@ use ferryman_flow::{gate, Discovery, Family};
 use crate::certificate::Certificate;
 use crate::counters::Counters;
 use crate::inbox::{Command, Inbox, Order};
+use crate::options::Outfit;
 use crate::places::{Kind, Places};
 use crate::queue::{Event, Queue};
 use crate::relay::Parked;
@@ -49,6 +50,10 @@ pub struct Settings {
     pub pending_connections: usize,
     /// How long either may be open without an allocation.
     pub connection_timeout: Duration,
+    /// How sockets for clients are made.
+    pub listening: Outfit,
+    /// How sockets for peers are made.
+    pub relaying: Outfit,
 }
 
 impl Default for Settings {
@@ -58,6 +63,8 @@ impl Default for Settings {
             queue_limit: 4096,
             pending_connections: 4096,
             connection_timeout: Duration::from_secs(60),
+            listening: Outfit::default(),
+            relaying: Outfit::default(),
         }
     }
 }
@@ -99,8 +106,8 @@ impl Datapath {
         let shared = Arc::new(Shared {
             inbox: Inbox::new()?,
             queue: Queue::new(settings.queue_limit)?,
-            parked: Parked::default(),
-            parked_tcp: ParkedTcp::default(),
+            parked: Parked::new(settings.relaying.clone()),
+            parked_tcp: ParkedTcp::new(settings.relaying.clone()),
             counters: Counters::default(),
             numbers: AtomicU64::new(1),
         });
@@ -108,7 +115,7 @@ impl Datapath {
         Ok(Self {
             shared,
             stage: Mutex::new(Stage::Built(Box::new(worker))),
-            places: Places::default(),
+            places: Places::new(settings.listening.clone()),
         })
     }
 

@@ -53,4 +53,5 @@ pub use certificate::Certificate;
 pub use datapath::{Choices, Datapath, Settings};
 pub use ferryman_dtls::{Credentials, Trouble};
 pub use inbox::Command;
+pub use options::Outfit;
 pub use queue::Event;

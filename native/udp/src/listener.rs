@@ -8,7 +8,7 @@ use std::sync::Arc;
 use ferryman_flow::{FiveTuple, Transport};
 use socket2::Socket;
 
-use crate::options::{datagram_socket, tell_local_address, LISTENER_BUFFER};
+use crate::options::{listener_socket, tell_local_address, Outfit};
 
 /// A UDP socket that clients send to.
 pub(crate) struct Listener {
@@ -22,8 +22,8 @@ pub(crate) struct Listener {
 
 impl Listener {
     /// Binds; port 0 takes any.
-    pub(crate) fn bind(address: SocketAddr, number: u64) -> io::Result<Self> {
-        let socket = datagram_socket(address, LISTENER_BUFFER)?;
+    pub(crate) fn bind(address: SocketAddr, number: u64, outfit: &Outfit) -> io::Result<Self> {
+        let socket = listener_socket(address, outfit)?;
         if address.ip().is_unspecified() {
             tell_local_address(&socket, address)?;
         }

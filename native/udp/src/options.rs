@@ -10,19 +10,51 @@ use rustix::net::sockopt;
 use socket2::{Domain, Protocol, Socket, Type};
 
 /// Bytes that a listener may have waiting, each way: all clients share it.
-pub(crate) const LISTENER_BUFFER: usize = 4 << 20;
+const LISTENER_BUFFER: usize = 4 << 20;
 /// The same for one allocation's relay socket.
-pub(crate) const RELAY_BUFFER: usize = 512 << 10;
+const RELAY_BUFFER: usize = 512 << 10;
+
+/// What an operator chose for all sockets of a side.
+#[derive(Clone, Debug, Default)]
+pub struct Outfit {
+    /// Bytes that a datagram socket may have waiting, each way; 0 is the usual number.
+    pub buffer: usize,
+    /// The device that packets come and go by; empty for any.
+    pub device: String,
+}
+
+impl Outfit {
+    fn buffer_or(&self, usual: usize) -> usize {
+        if self.buffer == 0 {
+            usual
+        } else {
+            self.buffer
+        }
+    }
+
+    fn bind(&self, socket: &Socket) -> io::Result<()> {
+        if self.device.is_empty() {
+            return Ok(());
+        }
+        socket.bind_device(Some(self.device.as_bytes()))
+    }
+}
+
+/// An unbound datagram socket for clients.
+pub(crate) fn listener_socket(address: SocketAddr, outfit: &Outfit) -> io::Result<Socket> {
+    datagram_socket(address, LISTENER_BUFFER, outfit)
+}
 
 /// An unbound datagram socket for the family of `address`.
-pub(crate) fn datagram_socket(address: SocketAddr, buffer: usize) -> io::Result<Socket> {
+fn datagram_socket(address: SocketAddr, usual: usize, outfit: &Outfit) -> io::Result<Socket> {
     let socket = Socket::new(
         Domain::for_address(address),
         Type::DGRAM,
         Some(Protocol::UDP),
     )?;
     only_own_family(&socket, address)?;
-    widen(&socket, buffer);
+    outfit.bind(&socket)?;
+    widen(&socket, outfit.buffer_or(usual));
     // DF is for those who ask for it (`unfragmented`), and a forged ICMP message must not shrink
     // anyone's packets.
     if address.is_ipv4() {
@@ -36,8 +68,8 @@ pub(crate) fn datagram_socket(address: SocketAddr, buffer: usize) -> io::Result<
 }
 
 /// An unbound datagram socket for relaying, with an error queue.
-pub(crate) fn relay_socket(address: SocketAddr) -> io::Result<Socket> {
-    let socket = datagram_socket(address, RELAY_BUFFER)?;
+pub(crate) fn relay_socket(address: SocketAddr, outfit: &Outfit) -> io::Result<Socket> {
+    let socket = datagram_socket(address, RELAY_BUFFER, outfit)?;
     if address.is_ipv4() {
         set(&socket, libc::IPPROTO_IP, libc::IP_RECVERR, 1)?;
     } else {
@@ -74,13 +106,14 @@ pub(crate) fn unfragmented<T>(
 }
 
 /// An unbound stream socket for the family of `address`.
-pub(crate) fn stream_socket(address: SocketAddr) -> io::Result<Socket> {
+pub(crate) fn stream_socket(address: SocketAddr, outfit: &Outfit) -> io::Result<Socket> {
     let socket = Socket::new(
         Domain::for_address(address),
         Type::STREAM,
         Some(Protocol::TCP),
     )?;
     only_own_family(&socket, address)?;
+    outfit.bind(&socket)?;
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
     // Accepted connections inherit it.
@@ -164,10 +197,36 @@ mod tests {
     }
 
     #[test]
+    fn a_chosen_buffer_and_device_are_taken() {
+        let address: SocketAddr = "127.0.0.1:0".parse().expect("an address");
+        let outfit = Outfit {
+            buffer: 65_536,
+            device: "lo".to_owned(),
+        };
+        for socket in [
+            listener_socket(address, &outfit).expect("a socket"),
+            relay_socket(address, &outfit).expect("a socket"),
+        ] {
+            // The kernel counts what it needs itself as well.
+            assert_eq!(socket.recv_buffer_size().expect("an option"), 2 * 65_536);
+            assert_eq!(socket.send_buffer_size().expect("an option"), 2 * 65_536);
+            assert_eq!(socket.device().expect("an option"), Some(b"lo".to_vec()));
+        }
+        let stream = stream_socket(address, &outfit).expect("a socket");
+        assert_eq!(stream.device().expect("an option"), Some(b"lo".to_vec()));
+        let nowhere = Outfit {
+            device: "nowhere".to_owned(),
+            ..Outfit::default()
+        };
+        let error = stream_socket(address, &nowhere).expect_err("no such device");
+        assert_eq!(error.raw_os_error(), Some(libc::ENODEV));
+    }
+
+    #[test]
     fn what_must_stay_whole_is_sent_so_and_nothing_else() {
         for (ip, family) in [("127.0.0.1:0", Family::V4), ("[::1]:0", Family::V6)] {
             let address: SocketAddr = ip.parse().expect("an address");
-            let socket = relay_socket(address).expect("a socket");
+            let socket = relay_socket(address, &Outfit::default()).expect("a socket");
             assert_eq!(discovery(&socket, family), (true, false));
             let during = unfragmented(socket.as_fd(), family, || discovery(&socket, family));
             assert_eq!(during.expect("an option"), (false, true));

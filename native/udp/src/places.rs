@@ -9,6 +9,7 @@ use socket2::Socket;
 
 use crate::acceptor::Acceptor;
 use crate::listener::Listener;
+use crate::options::Outfit;
 
 /// What is listened for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,12 +29,20 @@ struct Place {
 }
 
 /// The addresses that are listened at, and those that were.
-#[derive(Default)]
 pub(crate) struct Places {
+    outfit: Outfit,
     known: Mutex<Vec<Place>>,
 }
 
 impl Places {
+    /// No place yet; sockets are made in this way.
+    pub(crate) fn new(outfit: Outfit) -> Self {
+        Self {
+            outfit,
+            known: Mutex::default(),
+        }
+    }
+
     /// A listener that is bound now, or the one that was given up at this address.
     pub(crate) fn listener(
         &self,
@@ -44,7 +53,7 @@ impl Places {
         if let Some((socket, number)) = take(&mut known, address, Kind::Datagrams) {
             return Ok(Listener::of(socket, number, address));
         }
-        let listener = Listener::bind(address, number())?;
+        let listener = Listener::bind(address, number(), &self.outfit)?;
         known.push(Place {
             address: listener.address(),
             kind: Kind::Datagrams,
@@ -61,7 +70,7 @@ impl Places {
         if let Some((socket, _)) = take(&mut known, address, Kind::Streams) {
             return Ok(Acceptor::of(socket, address, plain));
         }
-        let acceptor = Acceptor::bind(address, plain)?;
+        let acceptor = Acceptor::bind(address, plain, &self.outfit)?;
         known.push(Place {
             address: acceptor.address(),
             kind: Kind::Streams,

@@ -10,21 +10,29 @@ use ferryman_flow::{Family, Slot};
 use socket2::Socket;
 
 use crate::batch_out::Route;
-use crate::options::relay_socket;
+use crate::options::{relay_socket, Outfit};
 
 /// Relay sockets that are bound and not yet anyone's.
-#[derive(Default)]
 pub(crate) struct Parked {
+    outfit: Outfit,
     sockets: Mutex<HashMap<(IpAddr, u16), Socket>>,
 }
 
 impl Parked {
+    /// None yet; sockets are made in this way.
+    pub(crate) fn new(outfit: Outfit) -> Self {
+        Self {
+            outfit,
+            sockets: Mutex::default(),
+        }
+    }
+
     /// Binds and keeps a socket.
     pub(crate) fn bind(&self, address: SocketAddr) -> io::Result<()> {
         if address.port() == 0 {
             return Err(io::ErrorKind::InvalidInput.into());
         }
-        let socket = relay_socket(address)?;
+        let socket = relay_socket(address, &self.outfit)?;
         socket.bind(&address.into())?;
         self.lock().insert(key(address), socket);
         Ok(())

@@ -110,7 +110,8 @@ impl Worker {
         let allocations = &mut self.peers.allocations;
         let to = allocations.destination(allocation, peer, relayed_only, now);
         let bound = allocations.live_mut(allocation, now)?.bound;
-        let stream = connect_from(bound, to.ok()?).ok()?;
+        let outfit = &self.forwarder.shared.parked_tcp.outfit;
+        let stream = connect_from(bound, to.ok()?, outfit).ok()?;
         let mut stream = PeerStream::new(stream, allocation, Stage::Connecting);
         stream.interest = Interest::WRITE;
         let token = Token::Peer(connection);

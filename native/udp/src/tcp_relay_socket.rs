@@ -11,7 +11,7 @@ use rustix::net::{acceptfrom_with, SocketFlags};
 use socket2::Socket;
 
 use crate::address::{needs_scope, plain};
-use crate::options::stream_socket;
+use crate::options::{stream_socket, Outfit};
 
 /// Peers that may wait to be accepted; they are in every turn.
 const BACKLOG: i32 = 64;
@@ -34,11 +34,11 @@ pub(crate) enum Arrived {
 impl TcpRelaySocket {
     /// Binds and listens. The port is opened to sockets of this process only after that: bound
     /// so from the start, two servers could sit on one port and share its connections.
-    pub(crate) fn bind(address: SocketAddr) -> io::Result<Self> {
+    pub(crate) fn bind(address: SocketAddr, outfit: &Outfit) -> io::Result<Self> {
         if address.port() == 0 {
             return Err(io::ErrorKind::InvalidInput.into());
         }
-        let socket = stream_socket(address)?;
+        let socket = stream_socket(address, outfit)?;
         socket.bind(&address.into())?;
         socket.listen(BACKLOG)?;
         socket.set_reuse_port(true)?;
@@ -71,8 +71,12 @@ fn name(stream: TcpStream) -> Option<Arrived> {
 }
 
 /// Begins to connect from a relayed address, whose own socket listens at the same time.
-pub(crate) fn connect_from(bound: SocketAddr, to: SocketAddr) -> io::Result<TcpStream> {
-    let socket = stream_socket(bound)?;
+pub(crate) fn connect_from(
+    bound: SocketAddr,
+    to: SocketAddr,
+    outfit: &Outfit,
+) -> io::Result<TcpStream> {
+    let socket = stream_socket(bound, outfit)?;
     socket.set_reuse_port(true)?;
     socket.bind(&bound.into())?;
     match socket.connect(&to.into()) {
@@ -82,14 +86,23 @@ pub(crate) fn connect_from(bound: SocketAddr, to: SocketAddr) -> io::Result<TcpS
 }
 
 /// Sockets that are bound and not yet anyone's.
-#[derive(Default)]
 pub(crate) struct ParkedTcp {
+    /// How sockets are made.
+    pub(crate) outfit: Outfit,
     sockets: Mutex<HashMap<SocketAddr, TcpRelaySocket>>,
 }
 
 impl ParkedTcp {
+    /// None yet.
+    pub(crate) fn new(outfit: Outfit) -> Self {
+        Self {
+            outfit,
+            sockets: Mutex::default(),
+        }
+    }
+
     pub(crate) fn bind(&self, address: SocketAddr) -> io::Result<()> {
-        let socket = TcpRelaySocket::bind(address)?;
+        let socket = TcpRelaySocket::bind(address, &self.outfit)?;
         self.lock().insert(plain(address), socket);
         Ok(())
     }

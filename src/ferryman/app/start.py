@@ -143,6 +143,9 @@ async def _run(
         total_connections=configuration.total_connections,
         software=configuration.software,
         binding=configuration.binding.value,
+        buffer=configuration.socket_buffer,
+        listening_device=configuration.listening_device,
+        relay_device=configuration.relay_device,
     )
     secured = read_secured(configuration)
     secure(datapath, secured, log)

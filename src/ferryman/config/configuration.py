@@ -38,7 +38,7 @@ class Configuration(BaseModel):
     the client's packet was sent to. `secret_in_state_folder`: no file and no credentials were
     given, so the one secret is that of `state_secret.read_or_make(state_dir)`. `nonce_lifetime` 0:
     for ever; a quota, `bytes_per_second` (of one allocation, each way) or `capacity` (of all, in
-    bytes per second) of 0: no limit.
+    bytes per second) of 0: no limit. A device "": any; `socket_buffer` 0: the datapath's own.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
@@ -49,6 +49,8 @@ class Configuration(BaseModel):
     listening_port: int
     listening_ips: tuple[bytes, ...]
     more_listeners: tuple[Address, ...]
+    listening_device: str
+    socket_buffer: int
     alternate_port: int
     discovery: bool
     udp: bool
@@ -56,6 +58,7 @@ class Configuration(BaseModel):
     tls: Tls | None
 
     relay_ips: tuple[bytes, ...]
+    relay_device: str
     external_ips: tuple[ExternalAddress, ...]
     external_auto: bool
     external_stun: tuple[str, int] | None

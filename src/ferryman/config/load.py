@@ -86,6 +86,8 @@ def _configured(path: Path | None, chosen: Chosen, findings: Findings) -> Config
         listening_port=chosen.one("listening-port", int),
         listening_ips=_all_addresses(chosen, "listening-ip"),
         more_listeners=_more_listeners(chosen),
+        listening_device=chosen.maybe("listening-device", str) or "",
+        socket_buffer=chosen.one("sock-buf-size", int),
         alternate_port=chosen.one("alt-listening-port", int)
         or chosen.one("listening-port", int) + 1,
         discovery=chosen.one("rfc5780", bool),
@@ -93,6 +95,7 @@ def _configured(path: Path | None, chosen: Chosen, findings: Findings) -> Config
         tcp=not chosen.one("no-tcp", bool),
         tls=choose_tls(chosen, findings, _state_folder(chosen), has_file=path is not None),
         relay_ips=_relay_ips(chosen),
+        relay_device=chosen.maybe("relay-device", str) or "",
         external_ips=_external_ips(chosen, findings),
         external_auto=_is_automatic(chosen),
         external_stun=_stun_server(chosen),

@@ -18,8 +18,8 @@ from ferryman.config.kinds import (
     choice,
     seconds,
 )
+from ferryman.config.machine_kinds import FACILITY, PROCESS_GROUP, PROCESS_USER
 from ferryman.config.option import WITHOUT_EFFECT, Option, Section, declined, ignored, not_built
-from ferryman.config.process_kinds import FACILITY, PROCESS_GROUP, PROCESS_USER
 
 _NO_DATABASE = "credentials come from this file and the flags"
 _NO_CLI = "there is no command port: a password over plain TCP is no lock"

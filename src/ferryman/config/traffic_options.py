@@ -21,11 +21,11 @@ from ferryman.config.kinds import (
     seconds,
     whole,
 )
+from ferryman.config.machine_kinds import DEVICE
 from ferryman.config.option import Option, Section, declined, ignored, not_built
 
 _OLDER = "TLS 1.2 and 1.3 are spoken, and nothing older"
 _FINITE = "keys are exchanged over elliptic curves (ECDHE), which has no such parameters"
-_NO_DEVICE = "sockets are not bound to a device"
 _NO_TLS_DISCOVERY = "RFC 5780 is answered on listening-port and alt-listening-port only"
 _NO_HTTP = "HTTP on a TURN port gets no answer"
 _STAY = "clients stay on the port that they came to"
@@ -46,7 +46,7 @@ LISTENER_OPTIONS = (
     ),
     Option("no-udp", SWITCH, _L, "no UDP listener", "no"),
     Option("no-tcp", SWITCH, _L, "no TCP listener", "no"),
-    not_built("listening-device", TEXT, _L, "device of the listeners", _NO_DEVICE, short="d"),
+    Option("listening-device", DEVICE, _L, "network device of the listeners", short="d"),
     Option(
         "alt-listening-port",
         PORT,
@@ -62,8 +62,13 @@ LISTENER_OPTIONS = (
     ),
     Option("aux-server", ENDPOINT, _L, "one more address and port to listen on", repeatable=True),
     not_built("udp-self-balance", SWITCH, _L, "send clients to aux servers", _STAY),
-    not_built(
-        "sock-buf-size", COUNT, _L, "bytes of UDP socket buffers", "the datapath chooses the size"
+    Option(
+        "sock-buf-size",
+        COUNT,
+        _L,
+        "bytes that a UDP socket may have waiting, each way; 0: 4 MiB for a listener, 512 KiB for "
+        "a relay port, as far as the system permits",
+        "0",
     ),
     ignored("udp-recvmmsg", SWITCH, _L, "receive in batches", _BATCHES),
     ignored("udp-recvmmsg-log", SWITCH, _L, "log the size of batches", _BATCHES),
@@ -119,7 +124,7 @@ RELAY_OPTIONS = (
         "no",
         short="K",
     ),
-    not_built("relay-device", TEXT, _R, "device of the relay sockets", _NO_DEVICE, short="i"),
+    Option("relay-device", DEVICE, _R, "network device of the relay ports", short="i"),
     not_built("relay-threads", COUNT, _R, "worker threads", _ONE_WORKER, short="m", quiet=(0, 1)),
     not_built("cpus", COUNT, _R, "processors to count on", _ONE_WORKER, quiet=(0, 1)),
     Option("no-udp-relay", SWITCH, _R, "no UDP towards peers", "no"),

@@ -77,6 +77,9 @@ class Datapath:
         total_connections: int = 0,
         software: bool = False,
         binding: str = "everyone",
+        buffer: int = 0,
+        listening_device: str = "",
+        relay_device: str = "",
     ) -> Datapath:
         """`fingerprint`: every Binding answer carries FINGERPRINT. `mapped_address`: every Binding
         success carries MAPPED-ADDRESS, too. `queue_limit`: how many
@@ -87,7 +90,9 @@ class Datapath:
         open from one IPv4 address or IPv6 /64, and in all (0: no limit); one more is closed at
         once. `software`: every Binding success carries SOFTWARE. `binding`: whose Binding requests
         are answered, `everyone`'s, `nobody`'s, or those of clients who have `proved` themselves to
-        the engine. OSError when there is no descriptor left.
+        the engine. `buffer`: octets that a UDP socket may have waiting each way; 0 for the usual
+        number. `listening_device`, `relay_device`: the device of all sockets for clients, and for
+        peers; "" for any. OSError when there is no descriptor left.
         """
 
     def listen_udp(self, ip: bytes, port: int) -> int:

@@ -1,10 +1,11 @@
-"""Kinds of value that name something of this machine: a facility of syslog, a user, a group."""
+"""Kinds of value that name something of this machine: syslog's facility, user, group, device."""
 
 from __future__ import annotations
 
 import grp
 import pwd
 import re
+import socket
 
 from ferryman.config.kinds import Kind
 from ferryman.config.names import Resolve
@@ -47,3 +48,14 @@ def _process_group(text: str, resolve: Resolve) -> grp.struct_group:
 
 PROCESS_USER = Kind("USER", _process_user)
 PROCESS_GROUP = Kind("GROUP", _process_group)
+
+
+def _device(text: str, resolve: Resolve) -> str:
+    try:
+        socket.if_nametoindex(text)
+    except (OSError, ValueError):
+        raise BadValueError("expected a network device of this machine") from None
+    return text
+
+
+DEVICE = Kind("DEVICE", _device)
