@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import resource
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -69,7 +70,9 @@ def test_a_log_that_can_go_nowhere_else_goes_to_stderr_and_says_why(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     output = LogOutput(LogStream.NONE, tmp_path, facility=3)
-    stream, complaints = open_log_output(output, "ferryman", tmp_path / "no-syslog")
+    nowhere = tmp_path / "no-syslog"
+    stream, complaints, on_stderr = open_log_output(output, "ferryman", syslog=nowhere)
+    assert on_stderr
     assert complaints == [
         f"log-file: {tmp_path} cannot be opened: Is a directory; the log goes to stderr",
         "syslog cannot be opened: No such file or directory; the log goes to stderr",
@@ -82,9 +85,46 @@ def test_where_one_place_is_left_stderr_stays_silent(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     output = LogOutput(LogStream.NONE, tmp_path / "turn.log", facility=3)
-    stream, complaints = open_log_output(output, "ferryman", tmp_path / "no-syslog")
+    nowhere = tmp_path / "no-syslog"
+    stream, complaints, on_stderr = open_log_output(output, "ferryman", syslog=nowhere)
+    assert not on_stderr
     assert complaints == ["syslog cannot be opened: No such file or directory"]
     stream.write_line("hello", "info")
     stream.close()
     assert (tmp_path / "turn.log").read_text() == "hello\n"
     assert capfd.readouterr().err == ""
+
+
+def test_a_daemon_whose_log_file_cannot_be_opened_logs_to_syslog(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as daemon:
+        daemon.bind(str(tmp_path / "syslog"))
+        stream, complaints, on_stderr = open_log_output(
+            LogOutput(LogStream.NONE, tmp_path),
+            "turnserver",
+            in_background=True,
+            syslog=tmp_path / "syslog",
+        )
+        stream.write_line("hello", "info")
+        stream.close()
+        assert daemon.recv(4096).endswith(b": hello")
+    assert not on_stderr
+    assert complaints == [
+        f"log-file: {tmp_path} cannot be opened: Is a directory; the log goes to syslog"
+    ]
+
+
+def test_a_daemon_that_can_log_nowhere_says_so_before_it_leaves_the_terminal(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    stream, complaints, _ = open_log_output(
+        LogOutput(LogStream.NONE, tmp_path),
+        "turnserver",
+        in_background=True,
+        syslog=tmp_path / "no",
+    )
+    assert complaints == [
+        f"log-file: {tmp_path} cannot be opened: Is a directory; there is no log",
+        "syslog cannot be opened: No such file or directory; there is no log",
+    ]
+    stream.write_line("hello", "info")
+    assert capfd.readouterr().err == "hello\n"

@@ -110,6 +110,18 @@ def test_what_keeps_a_daemon_from_starting_is_one_line_and_status_1(tmp_path: Pa
     assert not (tmp_path / "second.pid").exists()
 
 
+def test_a_log_file_that_cannot_be_opened_is_told_to_whoever_started_it(tmp_path: Path) -> None:
+    daemon = Daemon(tmp_path)
+    nowhere = tmp_path / "no" / "turn.log"
+    done = daemon.start("--log-file", str(nowhere))
+    process = int(daemon.pid_file.read_text())
+    os.kill(process, signal.SIGTERM)
+    until(lambda: not is_running(process))
+    assert done.returncode == 0
+    said = f"log-file: {nowhere} cannot be opened: No such file or directory; the"
+    assert [said in line for line in done.stderr.splitlines()].count(True) == 1
+
+
 def test_a_bad_file_is_told_before_anything_goes_into_the_background(tmp_path: Path) -> None:
     done = Daemon(tmp_path, "listening-prot=1").start()
     assert done.returncode == 1

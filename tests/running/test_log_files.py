@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
 import threading
 from pathlib import Path
+
+import pytest
 
 from tests.running.conftest import ACCOUNTS
 from tests.servers import start_server
@@ -61,7 +65,10 @@ def test_a_full_disk_ends_nothing(tmp_path: Path) -> None:
     assert server.log == ""
 
 
-def test_files_that_are_moved_away_under_load_miss_no_record(tmp_path: Path) -> None:
+@pytest.mark.parametrize("signalled", [False, True])
+def test_files_that_are_moved_away_under_load_miss_no_record(
+    tmp_path: Path, signalled: bool
+) -> None:
     logs = tmp_path / "logs"
     logs.mkdir()
     path = logs / "turn.log"
@@ -69,7 +76,8 @@ def test_files_that_are_moved_away_under_load_miss_no_record(tmp_path: Path) -> 
     lines.append("unauthorized-ratelimit=no")  # all calls are ours
     with start_server(lines, tmp_path) as server:
         done = threading.Event()
-        mover = threading.Thread(target=_move_away, args=(path, done))
+        process = server.process if signalled else None
+        mover = threading.Thread(target=_move_away, args=(path, done, process))
         mover.start()
         try:
             calls = _call_until_moved(server.port, logs)
@@ -83,7 +91,7 @@ def test_files_that_are_moved_away_under_load_miss_no_record(tmp_path: Path) -> 
 def _call_until_moved(port: int, logs: Path) -> int:
     """Open and close one allocation after another while three files come; returns how many."""
     calls = 0
-    while len(list(logs.iterdir())) < 3:
+    while len(list(logs.iterdir())) < 4:
         with TurnClient(port, "alice", "sesame") as client:
             client.relayed()
             client.refresh(0)
@@ -91,12 +99,15 @@ def _call_until_moved(port: int, logs: Path) -> int:
     return calls
 
 
-def _move_away(path: Path, done: threading.Event) -> None:
+def _move_away(path: Path, done: threading.Event, process: subprocess.Popen[bytes] | None) -> None:
+    """As logrotate does: a new name, and a signal for whoever writes."""
     number = 0
     while not done.wait(0.05):
         if path.exists():
             number += 1
             path.rename(path.with_suffix(f".{number}"))
+            if process is not None:
+                process.send_signal(signal.SIGHUP)
 
 
 def test_coturns_lines_tell_who_failed_to_log_in_and_what_a_call_used(tmp_path: Path) -> None:

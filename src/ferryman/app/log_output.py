@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TextIO
+from typing import NamedTuple, TextIO
 
 from structlog.typing import FilteringBoundLogger, Processor
 
@@ -15,16 +15,23 @@ from ferryman.config.values import LogFormat, LogOutput, LogStream
 from ferryman.server.coturn_log import CoturnJournalLog, Lifetimes
 from ferryman.server.journal_log import JournalLog
 from ferryman.server.log import LocalTime, SecondsSinceStart, SteadyStream
-from ferryman.server.sinks import SYSLOG_SOCKET, LogFile, Sink, Syslog
+from ferryman.server.sinks import LOG_DAEMON, SYSLOG_SOCKET, LogFile, Sink, Syslog
+
+
+class Opened(NamedTuple):
+    """`complaints`: a line for each place that cannot be had. `on_stderr`: whether stderr has what
+    is logged."""
+
+    stream: SteadyStream
+    complaints: list[str]
+    on_stderr: bool
 
 
 def open_log_output(
-    output: LogOutput, program: str, syslog: Path = SYSLOG_SOCKET
-) -> tuple[SteadyStream, list[str]]:
-    """What is written to, and a line for each place that cannot be; stderr when none is left.
-
-    `program`: the name that syslog knows this process by.
-    """
+    output: LogOutput, program: str, *, in_background: bool = False, syslog: Path = SYSLOG_SOCKET
+) -> Opened:
+    """What is written to. When none of it can be had, stderr steps in, for a server in the
+    background syslog. `program`: the name that syslog knows this process by."""
     complaints: list[str] = []
     sinks: list[Sink] = []
 
@@ -41,9 +48,15 @@ def open_log_output(
         attempt("syslog", lambda: Syslog(facility, program, syslog))
     stream = output.stream
     if not sinks and stream is LogStream.NONE:
-        stream = LogStream.STDERR
-        complaints = [f"{complaint}; the log goes to stderr" for complaint in complaints]
-    return SteadyStream(_standard(stream), sinks), complaints
+        if in_background and facility is None:
+            attempt("syslog", lambda: Syslog(LOG_DAEMON, program, syslog))
+        if not sinks:
+            stream = LogStream.STDERR
+        instead = "there is no log" if in_background else "the log goes to stderr"
+        instead = "the log goes to syslog" if sinks else instead
+        complaints = [f"{complaint}; {instead}" for complaint in complaints]
+    is_on_stderr = stream is LogStream.STDERR
+    return Opened(SteadyStream(_standard(stream), sinks), complaints, is_on_stderr)
 
 
 def _standard(stream: LogStream) -> TextIO | None:

@@ -30,7 +30,6 @@ from ferryman.config import Configuration, Severity
 from ferryman.config.certificates import CertificateError
 from ferryman.config.names import Resolve, resolve_name
 from ferryman.config.state_file import StateFileError
-from ferryman.config.values import LogStream
 from ferryman.datapath import _native
 from ferryman.server import external_address, gate_log
 from ferryman.server.discovery import offer_discovery
@@ -93,12 +92,14 @@ def serve(
     background = detach() if configuration.daemon else None
     if isinstance(background, int):
         return background
-    stream, complaints = open_log_output(configuration.log_output, flags.program)
+    stream, complaints, on_stderr = open_log_output(
+        configuration.log_output, flags.program, in_background=background is not None
+    )
     level = _LEVELS[configuration.log_level.value]
     style = Format(configuration.log_format.value)
     log = make_log(style, level, stream, stamp_of(configuration.log_output))
     for complaint in complaints:
-        _complain(complaint, configuration, log)
+        _complain(complaint, log, on_stderr=on_stderr)
     log.info("starting", version=__version__, realm=configuration.realm)
     _log_notices(configuration, log)
     raise_open_files_limit()
@@ -109,7 +110,7 @@ def serve(
         externals = ExternalAddresses(settings, resolve, log, external_seconds)
         asyncio.run(_run(configuration, secrets, flags, externals, log, stream, standing))
     except _CANNOT_START as error:
-        _complain(str(error), configuration, log)
+        _complain(str(error), log, on_stderr=on_stderr)
         return 1
     except Exception:
         log.exception("the server failed; please report this")
@@ -119,10 +120,10 @@ def serve(
     return 0
 
 
-def _complain(text: str, configuration: Configuration, log: FilteringBoundLogger) -> None:
+def _complain(text: str, log: FilteringBoundLogger, *, on_stderr: bool) -> None:
     """On stderr as well, wherever the log goes: somebody may be waiting there."""
     log.error(text)
-    if configuration.log_output.stream is not LogStream.STDERR:
+    if not on_stderr:
         with contextlib.suppress(OSError):
             print(text, file=sys.stderr, flush=True)
 

@@ -19,6 +19,8 @@ LOOK_SECONDS = 1.0
 """How often a file is looked for under its name, for somebody may have moved it away."""
 
 SYSLOG_SOCKET = Path("/dev/log")
+LOG_DAEMON = 3
+"""The facility of servers (RFC 5424 §6.2.1)."""
 _PRIORITIES = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
 
 
