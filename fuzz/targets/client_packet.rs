@@ -67,6 +67,7 @@ fuzz_target!(|packet: &[u8]| {
             assert!(by_permission || peer == WORLD.channelled, "{peer}");
         }
         FromClient::HandOver { .. } => panic!("there is nobody to hand over to"),
+        FromClient::PassOn { .. } | FromClient::Stray { .. } => panic!("there is one worker"),
         FromClient::Answer | FromClient::Ask | FromClient::Drop(_) => {}
     }
     let stranger = FiveTuple {

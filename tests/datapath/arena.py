@@ -28,13 +28,14 @@ _SERVER = Address(OUTSIDE, 3478)
 
 CLIENTS = (
     (17, *_CLIENT, *_SERVER, 1),
-    (6, *_CLIENT, *_SERVER, 7),
-    (0x106, *_CLIENT, *_SERVER, 7),
+    (6, *_CLIENT, *_SERVER, 8),
+    (0x106, *_CLIENT, *_SERVER, 8),
     (17, *_CLIENT, *_SERVER, 2),
     (17, *_CLIENT_V6, OUTSIDE_V6, 3478, 3),
     (0x111, *_CLIENT, *_SERVER, 1),
 )
-"""UDP, TCP, TLS under the same number, UDP through another socket, IPv6, DTLS."""
+"""UDP, TCP, TLS under the same number, UDP through another socket, IPv6, DTLS. With two workers,
+each has three of them."""
 
 DISCOVERY: RawDiscovery = (
     (OUTSIDE, Address.of("203.0.113.2", 0).ip),

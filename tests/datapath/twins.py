@@ -23,12 +23,13 @@ class Twins:
         mapped_address: bool = False,
         software: bool = False,
         binding: str = "everyone",
+        workers: int = 1,
     ) -> None:
         for_both = {
             "fingerprint": fingerprint, "mapped_address": mapped_address, "software": software
         }  # fmt: skip
-        self.native = Table(**for_both, binding=binding)
-        self.fake = FakeTable(**for_both, binding=binding)
+        self.native = Table(**for_both, binding=binding, workers=workers)
+        self.fake = FakeTable(**for_both, binding=binding, workers=workers)
         self.transaction_ids: set[bytes] = set()
 
     def offer_discovery(self, addresses: RawDiscovery) -> None:

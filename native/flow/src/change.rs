@@ -110,6 +110,24 @@ pub enum Change {
     },
 }
 
+impl Change {
+    /// Whose change it is.
+    pub fn allocation(&self) -> u64 {
+        match *self {
+            Self::Open { allocation, .. }
+            | Self::AddRelayed { allocation, .. }
+            | Self::ExtendRelayed { allocation, .. }
+            | Self::CloseRelayed { allocation, .. }
+            | Self::Extend { allocation, .. }
+            | Self::Move { allocation, .. }
+            | Self::Leave { allocation, .. }
+            | Self::Close { allocation }
+            | Self::Permit { allocation, .. }
+            | Self::BindChannel { allocation, .. } => allocation,
+        }
+    }
+}
+
 /// What came of a `Change`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Applied {

@@ -24,6 +24,7 @@ mod header;
 mod icmp;
 mod offload;
 mod offloaded;
+mod owners;
 mod paths;
 mod permission;
 mod reason;
@@ -45,11 +46,12 @@ pub use five_tuple::{FiveTuple, Transport};
 pub use header::{write_header, TransactionIds, HEADROOM, TAILROOM};
 pub use icmp::{write_icmp, Icmp, ICMP_LENGTH};
 pub use offload::{ChannelFlow, Offload, CHANNELS_OF_ALLOCATION};
+pub use owners::RelayOwners;
 pub use reason::Reason;
 pub use slots::Slot;
 pub use source::Source;
 pub use table::Table;
-pub use tcp::{TcpAllocation, TcpAllocations};
+pub use tcp::{TcpAllocation, TcpAllocations, TcpRelayed};
 pub use verdict::{Framing, FromClient, FromPeer};
 
 /// The longest request that is passed to the engine, in bytes; a longer one is dropped.

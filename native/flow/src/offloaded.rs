@@ -48,7 +48,8 @@ impl Table {
         }
     }
 
-    fn keep_inside(&mut self, ip: IpAddr) {
+    /// Some worker relays from this IP: packets to it are handed over inside.
+    pub fn keep_inside(&mut self, ip: IpAddr) {
         let Some(offloading) = &mut self.offloading else {
             return;
         };

@@ -3,6 +3,7 @@
 
 use std::net::SocketAddr;
 use std::ops::Range;
+use std::sync::Arc;
 
 use hashbrown::HashMap;
 
@@ -10,6 +11,7 @@ use crate::allocation::{Allocation, Relayed};
 use crate::bandwidth::Direction;
 use crate::channel::Channel;
 use crate::offload::Offloading;
+use crate::owners::RelayOwners;
 use crate::permission::Permission;
 use crate::relayed::RelayedAddresses;
 use crate::send;
@@ -30,6 +32,8 @@ pub struct Table {
     pub(crate) by_number: HashMap<u64, Slot>,
     by_client: HashMap<FiveTuple, Slot>,
     relayed: RelayedAddresses,
+    /// Paths of clients whose allocations live with other workers, and with whom.
+    strays: HashMap<FiveTuple, u16>,
     /// The latest `now` that was seen: what is dead by it may be forgotten.
     pub(crate) clock: u64,
     /// A client that has just moved, until the caller takes notice.
@@ -41,6 +45,24 @@ impl Table {
     /// An empty table.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// The empty table of one of several workers, which all have the same `owners`.
+    pub fn among(owners: Arc<RelayOwners>, worker: u16) -> Self {
+        Self {
+            relayed: RelayedAddresses::among(owners, worker),
+            ..Self::default()
+        }
+    }
+
+    /// From now on what comes over this path belongs to an allocation of another worker.
+    pub fn host(&mut self, path: FiveTuple, home: u16) {
+        self.strays.insert(path, home);
+    }
+
+    /// The path leads nowhere from now on.
+    pub fn unhost(&mut self, path: &FiveTuple) {
+        self.strays.remove(path);
     }
 
     /// Obeys one change.
@@ -268,9 +290,17 @@ impl Table {
     }
 
     fn dropped(&mut self, five_tuple: &FiveTuple, reason: Reason) -> FromClient {
-        let slot = self.by_client.get(five_tuple).copied();
-        if let Some(allocation) = slot.and_then(|slot| self.slots.get_mut(slot)) {
-            allocation.usage.dropped_packets += 1;
+        match self.by_client.get(five_tuple) {
+            Some(slot) => {
+                if let Some(allocation) = self.slots.get_mut(*slot) {
+                    allocation.usage.dropped_packets += 1;
+                }
+            }
+            None => {
+                if let Some(&home) = self.strays.get(five_tuple) {
+                    return FromClient::Stray { home };
+                }
+            }
         }
         FromClient::Drop(reason)
     }
@@ -329,7 +359,7 @@ impl Table {
 
     /// Whether a client's 5-tuple leads to an allocation.
     pub fn leads_somewhere(&self, client: &FiveTuple) -> bool {
-        self.by_client.contains_key(client)
+        self.by_client.contains_key(client) || self.strays.contains_key(client)
     }
 
     fn live(&self, client: &FiveTuple, now: u64) -> Result<(Slot, &Allocation), Reason> {
@@ -378,15 +408,25 @@ impl Table {
         let family = Family::of(peer.ip());
         let target = self.relayed.find(peer);
         let target = target.filter(|to| self.relays(*to, family, now));
-        if target.is_none() && relayed_only {
+        let elsewhere = match target {
+            Some(_) => None,
+            None => self.relayed.elsewhere(peer),
+        };
+        if target.is_none() && elsewhere.is_none() && relayed_only {
             return Err(Reason::OwnAddress);
         }
         let length = payload.len();
         let sender = self.slots.get_mut(slot).ok_or(Reason::NoAllocation)?;
         sender.carries(Direction::ToPeer, length, now)?;
-        let verdict = match target {
-            Some(to) => self.hand_over(slot, to, family, payload, now)?,
-            None => FromClient::ToPeer {
+        let verdict = match (target, elsewhere) {
+            (Some(to), _) => self.hand_over(slot, to, family, payload, now)?,
+            (None, Some(worker)) => FromClient::PassOn {
+                worker,
+                to: peer,
+                source: self.source(slot, family, now)?,
+                payload,
+            },
+            (None, None) => FromClient::ToPeer {
                 slot,
                 peer,
                 payload,
@@ -399,6 +439,13 @@ impl Table {
         Ok(verdict)
     }
 
+    /// By what address peers know the allocation in a slot.
+    fn source(&self, slot: Slot, family: Family, now: u64) -> Result<SocketAddr, Reason> {
+        let sender = self.slots.get(slot).ok_or(Reason::NoAllocation)?;
+        let relayed = sender.live_relayed(family, now);
+        Ok(relayed.ok_or(Reason::NoAllocation)?.advertised)
+    }
+
     /// As if the packet had come to the relay socket of `to` from the sender's relayed address.
     fn hand_over(
         &mut self,
@@ -408,9 +455,7 @@ impl Table {
         payload: Range<usize>,
         now: u64,
     ) -> Result<FromClient, Reason> {
-        let sender = self.slots.get(from).ok_or(Reason::NoAllocation)?;
-        let relayed = sender.live_relayed(family, now);
-        let source = relayed.ok_or(Reason::NoAllocation)?.advertised;
+        let source = self.source(from, family, now)?;
         let target = self.slots.get_mut(to).ok_or(Reason::NoAllocation)?;
         let framing = target.framing(source, payload.len(), now)?;
         target.carries(Direction::ToClient, payload.len(), now)?;
@@ -446,6 +491,21 @@ impl Table {
         }
     }
 
+    /// What is to be done with a packet that another worker has passed on to this relayed address:
+    /// as if it had come to its relay socket. Counted as such: what is dropped here was sent there.
+    pub fn from_relay(
+        &mut self,
+        to: SocketAddr,
+        source: SocketAddr,
+        length: usize,
+        now: u64,
+    ) -> (Option<Slot>, FromPeer) {
+        match self.relayed.find(to) {
+            Some(slot) => (Some(slot), self.from_peer(slot, source, length, now)),
+            None => (None, FromPeer::Drop(Reason::NoAllocation)),
+        }
+    }
+
     /// Whether the client of `slot` is told of an ICMP error about a packet to `peer`
     /// (RFC 8656 §11.5). It is no packet of the peer's and counts nowhere.
     pub fn from_network(
@@ -472,9 +532,10 @@ impl Table {
         self.by_number.get(&allocation).copied()
     }
 
-    /// Every path to a client, also the second ones of clients that move.
+    /// Every path to a client, also the second ones of clients that move, and those that lead to
+    /// other workers.
     pub fn paths(&self) -> impl Iterator<Item = &FiveTuple> {
-        self.by_client.keys()
+        self.by_client.keys().chain(self.strays.keys())
     }
 
     /// The slot of a client's allocation, live or not.

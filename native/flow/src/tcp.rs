@@ -1,10 +1,12 @@
 //! TCP allocations as the datapath sees them (RFC 6062): who may connect from and to a relayed
 //! address, until when, and what was carried.
 //!
-//! Knows neither sockets nor which connections there are. They are no part of `Table`: no packet
+//! Knows neither sockets nor which connections there are. With several workers, each has its own
+//! `TcpAllocations`, and all share one `TcpRelayed`. They are no part of `Table`: no packet
 //! is ever relayed for a TCP allocation.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hashbrown::HashMap;
 
@@ -76,27 +78,94 @@ impl TcpAllocation {
         }
     }
 
+    fn relayed(&self) -> [SocketAddr; 2] {
+        [self.bound, self.advertised]
+    }
+
     fn is_of_family(&self, ip: IpAddr) -> bool {
         ip.is_ipv4() == self.bound.is_ipv4()
     }
 }
 
-/// All TCP allocations, by the engine's numbers.
+/// Whose a relayed address is.
+#[derive(Clone, Copy, Debug)]
+struct Relaying {
+    number: u64,
+    bound: SocketAddr,
+    advertised: SocketAddr,
+    expires_at: u64,
+}
+
+/// The relayed addresses of the TCP allocations of all workers. Locked for a connection that begins,
+/// and for no packet.
+#[derive(Debug, Default)]
+pub struct TcpRelayed {
+    by_address: Mutex<HashMap<Endpoint, Relaying>>,
+}
+
+impl TcpRelayed {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Endpoint, Relaying>> {
+        self.by_address
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn claim(&self, relaying: Relaying) {
+        let mut by_address = self.lock();
+        for address in [relaying.bound, relaying.advertised] {
+            by_address.insert(address.into(), relaying);
+        }
+    }
+
+    /// Each address of an allocation that is still its own.
+    fn change(&self, number: u64, addresses: [SocketAddr; 2], expires_at: Option<u64>) {
+        let mut by_address = self.lock();
+        for address in addresses.map(Endpoint::from) {
+            match (by_address.get_mut(&address), expires_at) {
+                (Some(relaying), _) if relaying.number != number => {}
+                (Some(relaying), Some(expires_at)) => relaying.expires_at = expires_at,
+                (Some(_), None) => {
+                    by_address.remove(&address);
+                }
+                (None, _) => {}
+            }
+        }
+    }
+
+    /// The live allocation that relays from an address.
+    fn find(&self, address: SocketAddr, now: u64) -> Option<Relaying> {
+        let found = self.lock().get(&Endpoint::from(address)).copied();
+        found.filter(|relaying| relaying.expires_at > now)
+    }
+}
+
+/// All TCP allocations of a worker, by the engine's numbers.
 #[derive(Debug, Default)]
 pub struct TcpAllocations {
     by_number: HashMap<u64, TcpAllocation>,
-    by_relayed: HashMap<Endpoint, u64>,
+    relayed: Arc<TcpRelayed>,
 }
 
 impl TcpAllocations {
+    /// Those of one of several workers, which all have the same `relayed`.
+    pub fn among(relayed: Arc<TcpRelayed>) -> Self {
+        Self {
+            by_number: HashMap::new(),
+            relayed,
+        }
+    }
+
     /// Adds one; false when its number is taken.
     pub fn open(&mut self, number: u64, allocation: TcpAllocation) -> bool {
         if self.by_number.contains_key(&number) {
             return false;
         }
-        for address in [allocation.bound, allocation.advertised] {
-            self.by_relayed.insert(address.into(), number);
-        }
+        self.relayed.claim(Relaying {
+            number,
+            bound: allocation.bound,
+            advertised: allocation.advertised,
+            expires_at: allocation.expires_at,
+        });
         self.by_number.insert(number, allocation);
         true
     }
@@ -104,11 +173,7 @@ impl TcpAllocations {
     /// Takes one out.
     pub fn close(&mut self, number: u64) -> Option<TcpAllocation> {
         let allocation = self.by_number.remove(&number)?;
-        for address in [allocation.bound, allocation.advertised] {
-            if self.by_relayed.get(&Endpoint::from(address)) == Some(&number) {
-                self.by_relayed.remove(&Endpoint::from(address));
-            }
-        }
+        self.relayed.change(number, allocation.relayed(), None);
         Some(allocation)
     }
 
@@ -127,6 +192,8 @@ impl TcpAllocations {
     pub fn extend(&mut self, number: u64, expires_at: u64) {
         if let Some(allocation) = self.by_number.get_mut(&number) {
             allocation.expires_at = expires_at;
+            self.relayed
+                .change(number, allocation.relayed(), Some(expires_at));
         }
     }
 
@@ -163,9 +230,9 @@ impl TcpAllocations {
         if !from.is_of_family(peer.ip()) {
             return Err(Reason::WrongFamily);
         }
-        match self.relaying(peer, now) {
-            Some((target, _)) if target == number => Err(Reason::OwnAddress),
-            Some((_, to)) => Ok(to.bound),
+        match self.relayed.find(peer, now) {
+            Some(to) if to.number == number => Err(Reason::OwnAddress),
+            Some(to) => Ok(to.bound),
             None if relayed_only => Err(Reason::OwnAddress),
             None => Ok(peer),
         }
@@ -175,8 +242,8 @@ impl TcpAllocations {
     /// known by its advertised name. Refused without a permission for that peer.
     pub fn arrival(&self, number: u64, source: SocketAddr, now: u64) -> Result<SocketAddr, Reason> {
         let to = self.live(number, now).ok_or(Reason::NoAllocation)?;
-        let from = self.relaying(source, now);
-        let peer = from.map_or(source, |(_, from)| from.advertised);
+        let from = self.relayed.find(source, now);
+        let peer = from.map_or(source, |from| from.advertised);
         let permission = to.permissions.standing(peer.ip(), now);
         match permission {
             _ if !to.is_of_family(peer.ip()) => Err(Reason::NoPermission),
@@ -191,10 +258,5 @@ impl TcpAllocations {
     fn live(&self, number: u64, now: u64) -> Option<&TcpAllocation> {
         let allocation = self.by_number.get(&number)?;
         allocation.is_live(now).then_some(allocation)
-    }
-
-    fn relaying(&self, address: SocketAddr, now: u64) -> Option<(u64, &TcpAllocation)> {
-        let number = *self.by_relayed.get(&Endpoint::from(address))?;
-        Some((number, self.live(number, now)?))
     }
 }

@@ -34,6 +34,23 @@ pub enum FromClient {
         /// What.
         payload: Range<usize>,
     },
+    /// Go to the worker that relays from the address the packet was sent to, and there to that
+    /// allocation's client: `Table::from_relay`.
+    PassOn {
+        /// Which worker.
+        worker: u16,
+        /// The relayed address.
+        to: SocketAddr,
+        /// The peer that its client sees: the sender's advertised relayed address.
+        source: SocketAddr,
+        /// What.
+        payload: Range<usize>,
+    },
+    /// Go as it is to the worker where the client's allocation lives, to be judged there.
+    Stray {
+        /// Which worker.
+        home: u16,
+    },
     /// Nothing.
     Drop(Reason),
 }

@@ -1,4 +1,4 @@
-//! The `Datapath` class: the worker thread, its sockets, and what goes to and from it.
+//! The `Datapath` class: the worker threads, their sockets, and what goes to and from it.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -27,11 +27,12 @@ pub(crate) struct Datapath {
 #[pymethods]
 impl Datapath {
     #[new]
-    #[pyo3(signature = (*, fingerprint, mapped_address=false, queue_limit=4096, pending_connections=4096, connection_timeout=60.0, source_connections=0, total_connections=0, software=false, binding="everyone", buffer=0, listening_device="", relay_device=""))]
+    #[pyo3(signature = (*, fingerprint, mapped_address=false, workers=1, queue_limit=4096, pending_connections=4096, connection_timeout=60.0, source_connections=0, total_connections=0, software=false, binding="everyone", buffer=0, listening_device="", relay_device=""))]
     #[allow(clippy::too_many_arguments)] // Python names them
     fn new(
         fingerprint: bool,
         mapped_address: bool,
+        workers: usize,
         queue_limit: usize,
         pending_connections: usize,
         connection_timeout: f64,
@@ -46,6 +47,7 @@ impl Datapath {
         let connection_timeout = Duration::try_from_secs_f64(connection_timeout)
             .map_err(|error| PyValueError::new_err(format!("connection_timeout: {error}")))?;
         let settings = Settings {
+            workers,
             choices: Choices {
                 fingerprint,
                 mapped_address,
@@ -229,6 +231,11 @@ impl Datapath {
 
     fn counters(&self) -> HashMap<String, u64> {
         self.native.counters().into_iter().collect()
+    }
+
+    fn worker_counters(&self) -> Vec<HashMap<String, u64>> {
+        let workers = self.native.worker_counters().into_iter();
+        workers.map(|counts| counts.into_iter().collect()).collect()
     }
 
     fn stop(&self, py: Python<'_>) {

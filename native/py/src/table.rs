@@ -1,13 +1,14 @@
 //! The flow table alone, for tests that hold it against its readable twin: the same commands, no
-//! sockets.
+//! sockets. With several workers, each has its own, and what crosses arrives at once.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use ferryman_flow::binding::Served;
 use ferryman_flow::{
     binding, write_header, write_icmp, Applied, Change, Family, FiveTuple, Framing, FromClient,
-    FromPeer, Icmp, Reason, Slot, TransactionIds, HEADROOM, ICMP_LENGTH, TAILROOM,
+    FromPeer, Icmp, Reason, RelayOwners, Slot, TransactionIds, HEADROOM, ICMP_LENGTH, TAILROOM,
 };
 use ferryman_udp::Command;
 use pyo3::prelude::*;
@@ -20,15 +21,19 @@ use crate::command::command_of;
 use crate::served::served_of;
 
 type Closed = (u64, u64, u64, u64, u64);
+/// A worker and a slot of its table.
+type Place = (usize, Slot);
 
 /// The flow table with its verdicts as tuples: ("answer", bytes, from ip, from port, to ip, to port), ("ask",),
 /// ("peer", allocation, ip, port, payload), ("client", allocation, bytes as they would leave),
 /// ("drop", reason).
 #[pyclass(module = "ferryman.datapath._native")]
 pub(crate) struct Table {
-    table: ferryman_flow::Table,
-    by_bound: HashMap<SocketAddr, Slot>,
-    bound: HashMap<Slot, Vec<SocketAddr>>,
+    /// One of each worker; a 5-tuple's socket number modulo their number tells whose it is.
+    tables: Vec<ferryman_flow::Table>,
+    homes: HashMap<u64, usize>,
+    by_bound: HashMap<SocketAddr, Place>,
+    bound: HashMap<Place, Vec<SocketAddr>>,
     transaction_ids: TransactionIds,
     binding: binding::Settings,
 }
@@ -37,15 +42,23 @@ pub(crate) struct Table {
 #[allow(clippy::wrong_self_convention)] // the verdict is on a packet from somewhere
 impl Table {
     #[new]
-    #[pyo3(signature = (*, fingerprint = false, mapped_address = false, software = false, binding = "everyone"))]
+    #[pyo3(signature = (*, fingerprint = false, mapped_address = false, software = false, binding = "everyone", workers = 1))]
     fn new(
         fingerprint: bool,
         mapped_address: bool,
         software: bool,
         binding: &str,
+        workers: u16,
     ) -> PyResult<Self> {
+        let owners = Arc::new(RelayOwners::default());
+        let among = |worker| ferryman_flow::Table::among(Arc::clone(&owners), worker);
+        let tables = match workers {
+            0 | 1 => vec![ferryman_flow::Table::new()],
+            several => (0..several).map(among).collect(),
+        };
         Ok(Self {
-            table: ferryman_flow::Table::new(),
+            tables,
+            homes: HashMap::new(),
             by_bound: HashMap::new(),
             bound: HashMap::new(),
             transaction_ids: TransactionIds::new(),
@@ -80,7 +93,12 @@ impl Table {
 
     /// The allocation whose client the last packet from a client has moved to another path.
     fn take_moved(&mut self) -> Option<u64> {
-        Some(self.table.take_moved()?.allocation)
+        let rerouted = self
+            .tables
+            .iter_mut()
+            .find_map(|table| table.take_moved())?;
+        self.unhost(rerouted.left);
+        Some(rerouted.allocation)
     }
 
     fn from_client<'py>(
@@ -91,7 +109,19 @@ impl Table {
         now: u64,
     ) -> PyResult<Bound<'py, PyTuple>> {
         let five_tuple = five_tuple_of(&five_tuple)?;
-        match self.table.from_client(&five_tuple, packet, now) {
+        let asked = self.worker_of(&five_tuple);
+        let verdict = self.tables[asked].from_client(&five_tuple, packet, now);
+        let (worker, verdict) = match verdict {
+            FromClient::Stray { home } => {
+                let home = usize::from(home);
+                (
+                    home,
+                    self.tables[home].from_client(&five_tuple, packet, now),
+                )
+            }
+            verdict => (asked, verdict),
+        };
+        match verdict {
             FromClient::Answer => match self.binding.served {
                 Served::Everyone => self.answer(py, &five_tuple, packet),
                 Served::Proved => ("ask",).into_pyobject(py),
@@ -108,7 +138,7 @@ impl Table {
                 let ip = ip_bytes(py, peer.ip());
                 (
                     "peer",
-                    self.table.allocation(slot),
+                    self.tables[worker].allocation(slot),
                     ip,
                     peer.port(),
                     payload,
@@ -121,7 +151,23 @@ impl Table {
                 source,
                 framing,
                 payload,
-            } => self.client_verdict(py, to, framing, source, &packet[payload]),
+            } => self.client_verdict(py, (worker, to), framing, source, &packet[payload]),
+            FromClient::PassOn {
+                worker,
+                to,
+                source,
+                payload,
+            } => {
+                let worker = usize::from(worker);
+                match self.tables[worker].from_relay(to, source, payload.len(), now) {
+                    (Some(slot), FromPeer::ToClient { framing }) => {
+                        self.client_verdict(py, (worker, slot), framing, source, &packet[payload])
+                    }
+                    (_, FromPeer::Drop(reason)) => dropped(py, reason),
+                    (None, FromPeer::ToClient { .. }) => dropped(py, Reason::NoAllocation),
+                }
+            }
+            FromClient::Stray { .. } => dropped(py, Reason::NoAllocation),
             FromClient::Drop(reason) => dropped(py, reason),
         }
     }
@@ -140,11 +186,13 @@ impl Table {
     ) -> PyResult<Bound<'py, PyTuple>> {
         let bound = address_of(bound_ip, bound_port)?;
         let peer = address_of(peer_ip, peer_port)?;
-        let Some(&slot) = self.by_bound.get(&bound) else {
+        let Some(&(worker, slot)) = self.by_bound.get(&bound) else {
             return dropped(py, Reason::NoAllocation);
         };
-        match self.table.from_peer(slot, peer, payload.len(), now) {
-            FromPeer::ToClient { framing } => self.client_verdict(py, slot, framing, peer, payload),
+        match self.tables[worker].from_peer(slot, peer, payload.len(), now) {
+            FromPeer::ToClient { framing } => {
+                self.client_verdict(py, (worker, slot), framing, peer, payload)
+            }
             FromPeer::Drop(reason) => dropped(py, reason),
         }
     }
@@ -166,34 +214,79 @@ impl Table {
         let bound = address_of(bound_ip, bound_port)?;
         let peer = address_of(peer_ip, peer_port)?;
         let icmp = Icmp { kind, code, mtu };
-        let Some(&slot) = self.by_bound.get(&bound) else {
+        let Some(&(worker, slot)) = self.by_bound.get(&bound) else {
             return dropped(py, Reason::NoAllocation);
         };
-        if let Err(reason) = self.table.from_network(slot, peer, icmp, now) {
+        if let Err(reason) = self.tables[worker].from_network(slot, peer, icmp, now) {
             return dropped(py, reason);
         }
         let mut message = [0; ICMP_LENGTH];
         let length = write_icmp(peer, icmp, self.transaction_ids.draw(), &mut message);
         let message = PyBytes::new(py, &message[..length]);
-        ("client", self.table.allocation(slot), message).into_pyobject(py)
+        let allocation = self.tables[worker].allocation(slot);
+        ("client", allocation, message).into_pyobject(py)
     }
 }
 
 impl Table {
+    fn worker_of(&self, five_tuple: &FiveTuple) -> usize {
+        (five_tuple.socket % self.tables.len() as u64) as usize
+    }
+
+    fn home(&mut self, change: &Change) -> usize {
+        let number = change.allocation();
+        match change {
+            Change::Open { five_tuple, .. } => {
+                let worker = self.worker_of(five_tuple);
+                *self.homes.entry(number).or_insert(worker)
+            }
+            _ => self.homes.get(&number).copied().unwrap_or(0),
+        }
+    }
+
+    fn unhost(&mut self, path: Option<FiveTuple>) {
+        if let Some(path) = path {
+            let worker = self.worker_of(&path);
+            self.tables[worker].unhost(&path);
+        }
+    }
+
     fn change(&mut self, change: Change) -> Option<Closed> {
-        match (self.table.apply(change), change) {
+        let worker = self.home(&change);
+        match (self.tables[worker].apply(change), change) {
             (Applied::Opened(slot), Change::Open { bound, .. })
             | (Applied::Added(slot), Change::AddRelayed { bound, .. }) => {
-                self.by_bound.insert(bound, slot);
-                self.bound.entry(slot).or_default().push(bound);
+                self.by_bound.insert(bound, (worker, slot));
+                self.bound.entry((worker, slot)).or_default().push(bound);
                 None
             }
             (Applied::Removed(slot), Change::CloseRelayed { family, .. }) => {
-                self.unbind(slot, |bound| Family::of(bound.ip()) == family);
+                self.unbind((worker, slot), |bound| Family::of(bound.ip()) == family);
                 None
             }
-            (Applied::Closed { slot, usage, .. }, _) => {
-                self.unbind(slot, |_| true);
+            (Applied::Rerouted(rerouted), change) => {
+                self.unhost(rerouted.left);
+                if let Change::Move { five_tuple, .. } = change {
+                    let other = self.worker_of(&five_tuple);
+                    if other != worker {
+                        self.tables[other].host(five_tuple, worker as u16);
+                    }
+                }
+                None
+            }
+            (
+                Applied::Closed {
+                    slot,
+                    usage,
+                    five_tuple,
+                    second,
+                },
+                change,
+            ) => {
+                self.homes.remove(&change.allocation());
+                self.unhost(Some(five_tuple));
+                self.unhost(second);
+                self.unbind((worker, slot), |_| true);
                 Some((
                     usage.sent_packets,
                     usage.sent_bytes,
@@ -206,16 +299,16 @@ impl Table {
         }
     }
 
-    fn unbind(&mut self, slot: Slot, goes: impl Fn(&SocketAddr) -> bool) {
-        let held = self.bound.remove(&slot).unwrap_or_default();
+    fn unbind(&mut self, place: Place, goes: impl Fn(&SocketAddr) -> bool) {
+        let held = self.bound.remove(&place).unwrap_or_default();
         let (gone, kept): (Vec<_>, Vec<_>) = held.into_iter().partition(goes);
         for bound in gone {
-            if self.by_bound.get(&bound) == Some(&slot) {
+            if self.by_bound.get(&bound) == Some(&place) {
                 self.by_bound.remove(&bound);
             }
         }
         if !kept.is_empty() {
-            self.bound.insert(slot, kept);
+            self.bound.insert(place, kept);
         }
     }
 
@@ -243,12 +336,13 @@ impl Table {
     fn client_verdict<'py>(
         &mut self,
         py: Python<'py>,
-        slot: Slot,
+        (worker, slot): Place,
         framing: Framing,
         peer: SocketAddr,
         payload: &[u8],
     ) -> PyResult<Bound<'py, PyTuple>> {
-        let Some(transport) = self.table.five_tuple(slot).map(|client| client.transport) else {
+        let table = &self.tables[worker];
+        let Some(transport) = table.five_tuple(slot).map(|client| client.transport) else {
             return dropped(py, Reason::NoAllocation);
         };
         let (mut head, mut tail) = ([0; HEADROOM], [0; TAILROOM]);
@@ -264,7 +358,8 @@ impl Table {
         );
         let message = [&head[HEADROOM - header..], payload, &tail[..padding]].concat();
         let message = PyBytes::new(py, &message);
-        ("client", self.table.allocation(slot), message).into_pyobject(py)
+        let allocation = self.tables[worker].allocation(slot);
+        ("client", allocation, message).into_pyobject(py)
     }
 }
 

@@ -1,23 +1,18 @@
 //! A TCP socket that clients connect to.
 
-use std::io;
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
 use rustix::net::{acceptfrom_with, SocketFlags};
-use socket2::Socket;
 
 use crate::address::{needs_scope, plain};
-use crate::listener::bound_port;
-use crate::options::{stream_socket, Outfit};
-
-const BACKLOG: i32 = 1024;
+use crate::sockets::Sockets;
 
 /// A TCP socket that clients connect to.
 pub(crate) struct Acceptor {
-    socket: Arc<Socket>,
-    address: SocketAddr,
+    sockets: Arc<Sockets>,
+    worker: usize,
     /// Whether TCP is spoken without TLS, too.
     pub(crate) plain: bool,
     /// When to look again after the process ran out of descriptors, ns.
@@ -39,41 +34,23 @@ pub(crate) enum Accepted {
 }
 
 impl Acceptor {
-    /// Binds and listens; port 0 takes any.
-    pub(crate) fn bind(address: SocketAddr, plain: bool, outfit: &Outfit) -> io::Result<Self> {
-        let socket = stream_socket(address, outfit)?;
-        socket.bind(&address.into())?;
-        socket.listen(BACKLOG)?;
-        let port = bound_port(&socket)?;
-        let address = SocketAddr::new(address.ip(), port);
-        Ok(Self::of(Arc::new(socket), address, plain))
-    }
-
-    /// A socket that listens already.
-    pub(crate) fn of(socket: Arc<Socket>, address: SocketAddr, plain: bool) -> Self {
+    /// A worker's; `plain` as in the field.
+    pub(crate) fn of(sockets: Arc<Sockets>, worker: usize, plain: bool) -> Self {
         Self {
-            socket,
-            address,
+            sockets,
+            worker,
             plain,
             resumes_at: None,
         }
     }
 
-    pub(crate) fn socket(&self) -> &Arc<Socket> {
-        &self.socket
-    }
-
     pub(crate) fn address(&self) -> SocketAddr {
-        self.address
-    }
-
-    pub(crate) fn port(&self) -> u16 {
-        self.address.port()
+        self.sockets.address()
     }
 
     pub(crate) fn accept(&self) -> Accepted {
         let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-        match acceptfrom_with(&self.socket, flags) {
+        match acceptfrom_with(self, flags) {
             Ok((fd, _)) => self.name(fd.into()).unwrap_or(Accepted::Useless),
             Err(error) => match error.raw_os_error() {
                 libc::EAGAIN => Accepted::Nothing,
@@ -85,10 +62,10 @@ impl Acceptor {
 
     fn name(&self, stream: TcpStream) -> Option<Accepted> {
         let client = plain(stream.peer_addr().ok()?);
-        let server = if self.address.ip().is_unspecified() {
+        let server = if self.address().ip().is_unspecified() {
             plain(stream.local_addr().ok()?)
         } else {
-            self.address
+            self.address()
         };
         let usable = !needs_scope(client.ip());
         usable.then_some(Accepted::Connection {
@@ -101,6 +78,6 @@ impl Acceptor {
 
 impl AsFd for Acceptor {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.socket.as_fd()
+        self.sockets.of(self.worker).as_fd()
     }
 }

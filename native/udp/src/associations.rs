@@ -4,15 +4,16 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ferryman_dtls::{has_encrypted, Association};
 use ferryman_flow::{FiveTuple, Source};
 
 use crate::batch_out::{Route, Via};
+use crate::census::Census;
 use crate::clock::SECOND;
 use crate::pending::Pending;
-use crate::sources::Sources;
 
 /// How many handshakes may go on at once, and how many of one source.
 const HANDSHAKES: usize = 512;
@@ -98,20 +99,28 @@ pub(crate) struct Associations {
     open: HashMap<u64, Associate>,
     by_client: HashMap<FiveTuple, u64>,
     handshakes: Pending,
+    handshakes_of_source: usize,
     pending: Pending,
-    sources: Sources,
+    census: Arc<Census>,
     timers: BTreeSet<(u64, u64)>,
 }
 
 impl Associations {
-    /// `pending_limit` and `timeout` (ns) are for those without an allocation.
-    pub(crate) fn new(pending_limit: usize, timeout: u64) -> Self {
+    /// `pending_limit` and `timeout` (ns) are for those without an allocation; `census` is the same
+    /// for all of so many `workers`.
+    pub(crate) fn new(
+        pending_limit: usize,
+        workers: usize,
+        timeout: u64,
+        census: &Arc<Census>,
+    ) -> Self {
         Self {
             open: HashMap::new(),
             by_client: HashMap::new(),
-            handshakes: Pending::new(HANDSHAKES, HANDSHAKE_TIMEOUT),
+            handshakes: Pending::new(HANDSHAKES.div_ceil(workers), HANDSHAKE_TIMEOUT),
+            handshakes_of_source: HANDSHAKES_OF_SOURCE.div_ceil(workers),
             pending: Pending::new(pending_limit, timeout),
-            sources: Sources::default(),
+            census: Arc::clone(census),
             timers: BTreeSet::new(),
         }
     }
@@ -142,15 +151,13 @@ impl Associations {
         self.open.keys().copied().collect()
     }
 
-    /// A new one, which shakes hands; its 5-tuple must be free.
+    /// A new one, which shakes hands and has room; its 5-tuple must be free.
     pub(crate) fn insert(&mut self, associate: Associate) {
         let number = associate.five_tuple.socket;
         if let Stage::Handshake { since } = associate.stage {
             let client = associate.five_tuple.client.ip();
             self.handshakes.insert(client, since, number);
         }
-        self.sources
-            .add(Source::of(associate.five_tuple.client.ip()));
         self.by_client.insert(associate.datagrams, number);
         self.open.insert(number, associate);
     }
@@ -162,8 +169,8 @@ impl Associations {
             self.timers.remove(&(at, number));
         }
         self.leave(&associate);
-        self.sources
-            .remove(Source::of(associate.five_tuple.client.ip()));
+        self.census
+            .leave(Source::of(associate.five_tuple.client.ip()));
         Some(associate)
     }
 
@@ -234,12 +241,8 @@ impl Associations {
 
     /// The oldest handshake of a source that has too many of them.
     pub(crate) fn crowded_out(&self, client: IpAddr) -> Option<u64> {
-        self.handshakes.crowded_out(client, HANDSHAKES_OF_SOURCE)
-    }
-
-    /// How many are open of a source.
-    pub(crate) fn of(&self, source: Source) -> usize {
-        self.sources.open(source)
+        self.handshakes
+            .crowded_out(client, self.handshakes_of_source)
     }
 
     /// An association whose last flight is to be sent again; its timer is gone.
@@ -276,6 +279,7 @@ mod tests {
 
     use super::*;
     use crate::batch_out::Via;
+    use crate::limits::Limits;
 
     fn associate(number: u64, now: u64) -> Associate {
         let endpoint = Endpoint::trusting_client().unwrap_or_else(|trouble| panic!("{trouble}"));
@@ -298,12 +302,15 @@ mod tests {
 
     #[test]
     fn nothing_is_left_of_associations_that_are_gone() {
-        let mut all = Associations::new(2, 10);
+        let (census, limits) = (Arc::default(), Limits::default());
+        let mut all = Associations::new(2, 1, 10, &census);
         let mut room = vec![0; ferryman_dtls::LONGEST_MESSAGE];
         for number in 1..=3 {
             let mut associate = associate(number, 5);
             // It has said hello, and waits for an answer.
             associate.association.poll(&mut room);
+            let source = Source::of(associate.five_tuple.client.ip());
+            assert_eq!(census.enter(source, limits), Ok(()));
             all.insert(associate);
             all.settle(number, 5);
         }
@@ -318,12 +325,17 @@ mod tests {
         assert_eq!((all.len(), all.deadline()), (0, None));
         assert!(all.by_client.is_empty() && all.timers.is_empty());
         let client = SocketAddr::from(([192, 0, 2, 1], 1)).ip();
-        assert_eq!(all.sources.open(Source::of(client)), 0);
+        let one = Limits {
+            of_source: 1,
+            in_all: 1,
+        };
+        assert_eq!(census.full(Source::of(client), one), None);
     }
 
     #[test]
     fn an_owner_is_never_overdue_and_others_are_in_time() {
-        let mut all = Associations::new(2, 10);
+        let census = Arc::default();
+        let mut all = Associations::new(2, 1, 10, &census);
         all.insert(associate(1, 5));
         assert_eq!(all.overdue(4 + HANDSHAKE_TIMEOUT), None);
         assert_eq!(all.overdue(5 + HANDSHAKE_TIMEOUT), Some(1));

@@ -43,12 +43,21 @@ pub(crate) enum Role {
     Joined(u64),
 }
 
+/// Where a connection is led to: the worker that has the peer's, and which that is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Leading {
+    pub(crate) home: usize,
+    pub(crate) peer: u64,
+}
+
 /// A connection of a client, over TCP or TLS.
 pub(crate) struct Connection {
     pub(crate) carrier: Carrier,
     pub(crate) five_tuple: FiveTuple,
     pub(crate) standing: Standing,
     pub(crate) role: Role,
+    /// It goes to another worker when it has been replied to.
+    pub(crate) leading: Option<Leading>,
     /// The client sends no more (noted of joined connections only).
     pub(crate) ended: bool,
     /// The carrier has been given its word for the end, or has none.
@@ -79,6 +88,7 @@ impl Connection {
             five_tuple,
             standing: Standing::Pending { since: now },
             role: Role::Messages,
+            leading: None,
             ended: false,
             said_goodbye: false,
             finished: false,

@@ -2,9 +2,12 @@
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::mem;
+use std::net::IpAddr;
+use std::sync::Arc;
 
 use ferryman_flow::Source;
 
+use crate::census::Census;
 use crate::connection::{Connection, Role, Standing};
 use crate::sources::Sources;
 
@@ -15,6 +18,7 @@ pub(crate) struct Connections {
     pending: BTreeSet<(u64, u64)>,
     pending_limit: usize,
     sources: Sources,
+    census: Arc<Census>,
     /// How long a connection may stay without an allocation, ns.
     timeout: u64,
     dirty: Vec<u64>,
@@ -24,12 +28,14 @@ pub(crate) struct Connections {
 }
 
 impl Connections {
-    pub(crate) fn new(pending_limit: usize, timeout: u64) -> Self {
+    /// `census` is the same for all workers.
+    pub(crate) fn new(pending_limit: usize, timeout: u64, census: &Arc<Census>) -> Self {
         Self {
             open: HashMap::new(),
             pending: BTreeSet::new(),
             pending_limit: pending_limit.max(1),
             sources: Sources::default(),
+            census: Arc::clone(census),
             timeout,
             dirty: Vec::new(),
             paused: VecDeque::new(),
@@ -45,12 +51,12 @@ impl Connections {
         self.open.get_mut(&number)
     }
 
-    /// How many are open of a source.
-    pub(crate) fn of(&self, source: Source) -> usize {
-        self.sources.open(source)
+    /// Gives back the room of one that was not inserted.
+    pub(crate) fn forgo(&self, client: IpAddr) {
+        self.census.leave(Source::of(client));
     }
 
-    /// A new connection; it is pending.
+    /// A new connection, which has room; it is pending.
     pub(crate) fn insert(&mut self, connection: Connection, now: u64) {
         let number = connection.five_tuple.socket;
         let source = source(&connection);
@@ -69,8 +75,21 @@ impl Connections {
         self.sources.settle(source, waiting);
     }
 
+    /// Another worker's connection, which has been given away there; it is pending here.
+    pub(crate) fn take_over(&mut self, mut connection: Connection, now: u64) {
+        connection.standing = Standing::Pending { since: now };
+        self.insert(connection, now);
+    }
+
     /// Forgets a connection; dropping it closes it.
     pub(crate) fn remove(&mut self, number: u64) -> Option<Connection> {
+        let connection = self.give_away(number)?;
+        self.census.leave(source(&connection));
+        Some(connection)
+    }
+
+    /// Forgets a connection that goes to another worker, with the room that it has.
+    pub(crate) fn give_away(&mut self, number: u64) -> Option<Connection> {
         let connection = self.open.remove(&number)?;
         let source = source(&connection);
         if let Standing::Pending { since } = connection.standing {
@@ -149,6 +168,7 @@ impl Connections {
             connection.append([message, &[], &[]], &mut self.spare);
             mark(&mut self.dirty, connection);
             if matches!(connection.role, Role::Binding(asked) if message.get(8..20) == Some(&asked))
+                && connection.leading.is_none()
             {
                 connection.role = Role::Messages;
                 connection.paused = true;

@@ -1,4 +1,4 @@
-//! What the worker counts. One thread writes, anyone reads.
+//! What a worker counts. One thread writes, anyone reads.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -32,6 +32,7 @@ pub(crate) enum Counter {
     AskedBack,
     Unassociated,
     PeersTooMany,
+    Crossed,
     Retired,
 }
 
@@ -58,6 +59,7 @@ const NAMES: &[(Counter, &str)] = &[
     (Counter::AskedBack, "dtls_asked_back"),
     (Counter::Unassociated, "dropped_unassociated"),
     (Counter::PeersTooMany, "dropped_peers_too_many"),
+    (Counter::Crossed, "crossed"),
     (Counter::Retired, "dropped_retired"),
 ];
 

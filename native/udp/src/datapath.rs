@@ -1,10 +1,11 @@
-//! The owner's side of the worker: sockets are bound here, commands go in, events come out.
+//! The owner's side of the workers: sockets are bound here, commands go in, events come out.
 
 use std::io;
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::os::fd::RawFd;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -12,14 +13,17 @@ use ferryman_dtls::{Credentials, Endpoint, Trouble};
 use ferryman_flow::binding::Served;
 use ferryman_flow::{gate, Discovery, Family};
 
+use crate::acceptor::Acceptor;
+use crate::bell::Bell;
 use crate::certificate::Certificate;
 use crate::counters::Counters;
+use crate::crew::{Crew, Shared};
 use crate::inbox::{Command, Inbox, Order};
+use crate::listener::Listener;
 use crate::options::Outfit;
 use crate::places::{Kind, Places};
-use crate::queue::{Event, Queue};
-use crate::relay::Parked;
-use crate::tcp_relay_socket::ParkedTcp;
+use crate::queue::{self, Event, Queue};
+use crate::router::Router;
 use crate::worker::Worker;
 
 /// What an operator may choose anew at any time.
@@ -44,9 +48,12 @@ pub struct Choices {
 pub struct Settings {
     /// What may change later.
     pub choices: Choices,
-    /// How many requests may wait for the engine.
+    /// How many worker threads there are; 0: as many as there are processors for this process.
+    pub workers: usize,
+    /// How many requests may wait for the engine; each worker has its share.
     pub queue_limit: usize,
-    /// How many TCP connections may be open without an allocation, and as many DTLS associations.
+    /// How many TCP connections may be open without an allocation, and as many DTLS associations;
+    /// each worker has its share.
     pub pending_connections: usize,
     /// How long either may be open without an allocation.
     pub connection_timeout: Duration,
@@ -60,6 +67,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             choices: Choices::default(),
+            workers: 1,
             queue_limit: 4096,
             pending_connections: 4096,
             connection_timeout: Duration::from_secs(60),
@@ -69,33 +77,44 @@ impl Default for Settings {
     }
 }
 
-/// What the worker and its owner both reach.
-pub(crate) struct Shared {
-    pub(crate) inbox: Inbox,
-    pub(crate) queue: Queue,
-    pub(crate) parked: Parked,
-    pub(crate) parked_tcp: ParkedTcp,
-    pub(crate) counters: Counters,
-    numbers: AtomicU64,
-}
+/// With more workers than this, each has a larger share of the queue than its own.
+const LEAST_QUEUE: usize = 256;
+/// No machine needs more; threads are not free.
+const MOST_WORKERS: usize = 128;
 
-impl Shared {
-    /// A number for a listener or a connection; never given twice.
-    pub(crate) fn number(&self) -> u64 {
-        self.numbers.fetch_add(1, Ordering::Relaxed)
+impl Settings {
+    fn workers(&self) -> usize {
+        let cores = || thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        let wanted = NonZeroUsize::new(self.workers).map_or_else(cores, NonZeroUsize::get);
+        wanted.min(MOST_WORKERS)
+    }
+
+    /// What one of so many workers begins with.
+    fn share(&self, workers: usize) -> Self {
+        let least = self.queue_limit.min(LEAST_QUEUE);
+        Self {
+            queue_limit: self.queue_limit.div_ceil(workers).max(least),
+            pending_connections: self.pending_connections.div_ceil(workers),
+            ..self.clone()
+        }
     }
 }
 
 enum Stage {
-    Built(Box<Worker>),
-    Running(JoinHandle<()>),
+    Built(Vec<Worker>),
+    Running(Vec<JoinHandle<()>>),
     Stopped,
 }
 
-/// The datapath: one worker thread and what goes to and from it. All methods may be called from
-/// any thread and none waits for the worker but `stop`.
+/// The datapath: worker threads and what goes to and from them. All methods may be called from
+/// any thread and none waits for a worker but `stop`.
 pub struct Datapath {
-    shared: Arc<Shared>,
+    crew: Arc<Crew>,
+    desks: Vec<Arc<Shared>>,
+    bell: Arc<Bell>,
+    router: Mutex<Router>,
+    /// How often events were taken.
+    turns: AtomicUsize,
     stage: Mutex<Stage>,
     places: Places,
 }
@@ -103,52 +122,79 @@ pub struct Datapath {
 impl Datapath {
     /// A datapath without sockets; nothing runs before `start`.
     pub fn new(settings: &Settings) -> io::Result<Self> {
-        let shared = Arc::new(Shared {
-            inbox: Inbox::new()?,
-            queue: Queue::new(settings.queue_limit)?,
-            parked: Parked::new(settings.relaying.clone()),
-            parked_tcp: ParkedTcp::new(settings.relaying.clone()),
+        let crew = Arc::new(Crew::new(settings.workers(), settings.relaying.clone())?);
+        let share = settings.share(crew.count());
+        let bell = Arc::new(Bell::new()?);
+        let desks = (0..crew.count()).map(|worker| Shared {
+            worker,
+            queue: Queue::new(share.queue_limit, Arc::clone(&bell)),
             counters: Counters::default(),
-            numbers: AtomicU64::new(1),
+            crew: Arc::clone(&crew),
         });
-        let worker = Worker::new(Arc::clone(&shared), settings)?;
+        let desks: Vec<_> = desks.map(Arc::new).collect();
+        let workers = desks
+            .iter()
+            .map(|desk| Worker::new(Arc::clone(desk), &share));
         Ok(Self {
-            shared,
-            stage: Mutex::new(Stage::Built(Box::new(worker))),
+            stage: Mutex::new(Stage::Built(workers.collect::<io::Result<_>>()?)),
+            crew,
+            desks,
+            bell,
+            router: Mutex::default(),
+            turns: AtomicUsize::new(0),
             places: Places::new(settings.listening.clone()),
         })
     }
 
-    /// Binds a UDP socket for clients; returns its port. Bound to all addresses, it answers from
-    /// the one that was asked.
+    /// Makes a worker panic.
+    #[cfg(test)]
+    pub(crate) fn fail(&self, worker: usize) {
+        self.crew.post(worker, Order::Fail);
+    }
+
+    /// How many workers there are.
+    pub fn workers(&self) -> usize {
+        self.crew.count()
+    }
+
+    /// Tells all workers the same.
+    fn post(&self, order: impl Fn(usize) -> Order) {
+        for (worker, inbox) in self.crew.inboxes.iter().enumerate() {
+            inbox.post([order(worker)]);
+        }
+    }
+
+    /// Binds a UDP socket for clients, for each worker; returns its port. Bound to all addresses, it
+    /// answers from the one that was asked.
     pub fn listen_udp(&self, address: SocketAddr) -> io::Result<u16> {
-        let number = || self.shared.number();
-        let listener = self.places.listener(address, number)?;
-        let port = listener.port();
-        self.shared.inbox.post([Order::Listen(listener)]);
-        Ok(port)
+        let (sockets, serial) = self.places.datagrams(address, &self.crew)?;
+        self.post(|worker| {
+            let number = self.crew.number(serial, worker);
+            Order::Listen(Listener::of(Arc::clone(&sockets), worker, number))
+        });
+        Ok(sockets.address().port())
     }
 
     /// Serves no new clients over UDP at an address. Those with an allocation or an association
     /// are served there until they have none; then the socket is closed.
     pub fn retire_udp(&self, address: SocketAddr) {
         self.places.leave(address, Kind::Datagrams);
-        self.shared.inbox.post([Order::Retire(address)]);
+        self.post(|_| Order::Retire(address));
     }
 
     /// Takes no more connections at an address; those that are open stay.
     pub fn retire_tcp(&self, address: SocketAddr) {
         self.places.leave(address, Kind::Streams);
-        self.shared.inbox.post([Order::Unlisten(address)]);
+        self.post(|_| Order::Unlisten(address));
     }
 
     /// Answers and admits in this way from now on. NAT behaviour discovery is offered no more,
     /// until it is offered again.
     pub fn choose(&self, choices: Choices) {
-        self.shared.inbox.post([Order::Choose(choices)]);
+        self.post(|_| Order::Choose(choices));
     }
 
-    /// Binds a TCP socket for clients, who may speak TLS as well once there is a certificate;
+    /// Binds a TCP socket for clients, for each worker, who may speak TLS as well once there is a certificate;
     /// returns its port.
     pub fn listen_tcp(&self, address: SocketAddr) -> io::Result<u16> {
         self.accept(address, true)
@@ -163,80 +209,92 @@ impl Datapath {
     /// called again at any time. Connections that stand keep what they have.
     pub fn use_certificate(&self, certificate: &Certificate) -> Result<(), rustls::Error> {
         let config = certificate.server_config()?;
-        self.shared.inbox.post([Order::Secure(Some(config))]);
+        self.post(|_| Order::Secure(Some(Arc::clone(&config))));
         Ok(())
     }
 
     /// Speaks no TLS with those who connect from now on.
     pub fn stop_tls(&self) {
-        self.shared.inbox.post([Order::Secure(None)]);
+        self.post(|_| Order::Secure(None));
     }
 
     /// Speaks no DTLS with those who come from now on.
     pub fn stop_dtls(&self) {
-        self.shared.inbox.post([Order::ServeDtls(None)]);
+        self.post(|_| Order::ServeDtls(None));
     }
 
     fn accept(&self, address: SocketAddr, plain: bool) -> io::Result<u16> {
-        let acceptor = self.places.acceptor(address, plain)?;
-        let port = acceptor.port();
-        self.shared.inbox.post([Order::Accept(acceptor)]);
-        Ok(port)
+        let sockets = self.places.streams(address, &self.crew)?;
+        self.post(|worker| Order::Accept(Acceptor::of(Arc::clone(&sockets), worker, plain)));
+        Ok(sockets.address().port())
     }
 
     /// Offers NAT behaviour discovery on listeners that are bound to these four addresses; what
     /// was offered for the same family before is forgotten. May be called at any time.
     pub fn offer_discovery(&self, discovery: Discovery) {
-        self.shared.inbox.post([Order::Discover(discovery)]);
+        self.post(|_| Order::Discover(discovery));
     }
 
     /// Offers NAT behaviour discovery over this family no more.
     pub fn withdraw_discovery(&self, family: Family) {
-        self.shared.inbox.post([Order::Withdraw(family)]);
+        self.post(|_| Order::Withdraw(family));
     }
 
     /// What strangers are told from now on without asking the engine (settings that `fit`); with
     /// none, the engine is asked about everything.
     pub fn guard(&self, settings: Option<gate::Settings>) {
-        let guard = Order::Guard(Box::new(settings));
-        self.shared.inbox.post([guard]);
+        let settings = settings.map(|mut settings| {
+            // Whoever is flooded sends from many ports, and they are spread over all workers.
+            settings.per_second = settings.per_second.div_ceil(self.workers() as u64);
+            settings
+        });
+        self.post(|_| Order::Guard(Box::new(settings.clone())));
     }
 
     /// Serves DTLS beside UDP at every listener, with this certificate for those who come from now
     /// on; may be called again at any time.
     pub fn serve_dtls(&self, credentials: &Credentials<'_>) -> Result<(), Trouble> {
         let endpoint = Endpoint::server(credentials)?;
-        self.shared.inbox.post([Order::ServeDtls(Some(endpoint))]);
+        self.post(|_| Order::ServeDtls(Some(endpoint.clone())));
         Ok(())
     }
 
     /// Binds a relay socket ahead of need; `Change::Open` takes it.
     pub fn bind_relay(&self, address: SocketAddr) -> io::Result<()> {
-        self.shared.parked.bind(address)
+        self.crew.parked.bind(address)
     }
 
     /// Closes a relay socket that nobody has taken.
     pub fn release_relay(&self, address: SocketAddr) {
-        drop(self.shared.parked.take(address));
+        drop(self.crew.parked.take(address));
     }
 
     /// Binds a socket that peers connect to, for a `Command::OpenTcp` that names this address.
     pub fn bind_tcp_relay(&self, address: SocketAddr) -> io::Result<()> {
-        self.shared.parked_tcp.bind(address)
+        self.crew.parked_tcp.bind(address)
     }
 
     /// Closes such a socket that nobody has taken.
     pub fn release_tcp_relay(&self, address: SocketAddr) {
-        drop(self.shared.parked_tcp.take(address));
+        drop(self.crew.parked_tcp.take(address));
     }
 
-    /// Starts the worker thread. Does nothing when it has been started before.
+    /// Starts the worker threads: all, or none. Does nothing when they have been started before.
     pub fn start(&self) -> io::Result<()> {
         let mut stage = self.stage.lock().unwrap_or_else(PoisonError::into_inner);
         match std::mem::replace(&mut *stage, Stage::Stopped) {
-            Stage::Built(worker) => {
-                let thread = thread::Builder::new().name("ferryman-0".into());
-                *stage = Stage::Running(thread.spawn(move || worker.run())?);
+            Stage::Built(workers) => {
+                let mut threads = Vec::new();
+                for (number, worker) in workers.into_iter().enumerate() {
+                    match spawn(number, worker) {
+                        Ok(thread) => threads.push(thread),
+                        Err(error) => {
+                            self.end(threads);
+                            return Err(error);
+                        }
+                    }
+                }
+                *stage = Stage::Running(threads);
             }
             other => *stage = other,
         }
@@ -245,44 +303,81 @@ impl Datapath {
 
     /// The descriptor that is readable while `drain` has something.
     pub fn fd(&self) -> RawFd {
-        self.shared.queue.bell.number()
+        self.bell.number()
     }
 
-    /// Takes up to `limit` events, in order.
+    /// Takes up to `limit` events: of each worker in order, and of all of them in turn.
     pub fn drain(&self, limit: usize) -> Vec<Event> {
-        let (events, room_wanted) = self.shared.queue.drain(limit);
-        if room_wanted {
-            self.shared.inbox.bell.ring();
+        let queues: Vec<_> = self.desks.iter().map(|desk| &desk.queue).collect();
+        let first = self.turns.fetch_add(1, Ordering::Relaxed);
+        let (events, wanted) = queue::drain(&queues, limit, first % queues.len());
+        for worker in wanted {
+            self.crew.inboxes[worker].bell.ring();
+        }
+        if self.workers() > 1 {
+            let mut router = self.router();
+            events.iter().for_each(|event| router.note(event));
         }
         events
     }
 
-    /// Gives commands to the worker, which obeys them in order.
+    /// Gives commands to the workers; those for one client are obeyed in order.
     pub fn apply(&self, commands: impl IntoIterator<Item = Command>) {
-        self.shared
-            .inbox
-            .post(commands.into_iter().map(Order::Obey));
+        if let [only] = &self.crew.inboxes[..] {
+            return only.post(commands.into_iter().map(Order::Obey));
+        }
+        self.router().post(commands, &self.crew);
+    }
+
+    fn router(&self) -> MutexGuard<'_, Router> {
+        self.router.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What has been counted so far, by name.
     pub fn counters(&self) -> Vec<(String, u64)> {
-        self.shared.counters.read()
+        let mut total = self.desks[0].counters.read();
+        for desk in &self.desks[1..] {
+            for (sum, (_, count)) in total.iter_mut().zip(desk.counters.read()) {
+                sum.1 += count;
+            }
+        }
+        total
     }
 
-    /// Lets the worker obey what it was told before, ends it, and closes every socket. Twice is
-    /// fine.
+    /// The same for each worker.
+    pub fn worker_counters(&self) -> Vec<Vec<(String, u64)>> {
+        let desks = self.desks.iter();
+        desks.map(|desk| desk.counters.read()).collect()
+    }
+
+    /// Lets the workers obey what they were told before, ends them, and closes every socket. Twice
+    /// is fine.
     pub fn stop(&self) {
         let mut stage = self.stage.lock().unwrap_or_else(PoisonError::into_inner);
         let last = std::mem::replace(&mut *stage, Stage::Stopped);
-        self.shared.inbox.stop();
-        if let Stage::Running(thread) = last {
-            // The worker does not panic: it aborts.
+        self.end(match last {
+            Stage::Running(threads) => threads,
+            Stage::Built(_) | Stage::Stopped => Vec::new(),
+        });
+    }
+
+    fn end(&self, threads: Vec<JoinHandle<()>>) {
+        self.crew.inboxes.iter().for_each(Inbox::stop);
+        for thread in threads {
+            // A worker does not panic: it aborts.
             let _ = thread.join();
         }
-        self.shared.inbox.take();
-        self.shared.parked.clear();
-        self.shared.parked_tcp.clear();
+        for inbox in &self.crew.inboxes {
+            inbox.take();
+        }
+        self.crew.parked.clear();
+        self.crew.parked_tcp.clear();
     }
+}
+
+fn spawn(number: usize, worker: Worker) -> io::Result<JoinHandle<()>> {
+    let thread = thread::Builder::new().name(format!("ferryman-{number}"));
+    thread.spawn(move || worker.run())
 }
 
 impl Drop for Datapath {

@@ -29,10 +29,10 @@ pub(crate) struct Dtls {
 }
 
 impl Dtls {
-    pub(crate) fn new(pending_limit: usize, timeout: u64) -> Self {
+    pub(crate) fn new(associations: Associations) -> Self {
         Self {
             endpoint: None,
-            associations: Associations::new(pending_limit, timeout),
+            associations,
             beginnings: 0,
             scratch: Vec::new(),
         }
@@ -139,6 +139,10 @@ impl Worker {
         };
         if let Some((number, _)) = before {
             self.end_association(number);
+        }
+        // Another worker may have taken the last one meanwhile.
+        if let Err(full) = self.forwarder.enter(client, before.is_some()) {
+            return self.turn_away(client, full);
         }
         self.begin(association, datagrams, route, cookie);
     }

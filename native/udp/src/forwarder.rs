@@ -16,13 +16,15 @@ use ferryman_flow::{
 use crate::batch_out::{BatchOut, Route, Via};
 use crate::connections::Connections;
 use crate::counters::Counter;
-use crate::datapath::Shared;
+use crate::crew::Shared;
 use crate::dtls::Dtls;
 use crate::error_queue::Trouble;
+use crate::inbox::Order;
 use crate::limits::{Full, Limits};
 use crate::listener::Listener;
+use crate::parcels::{Label, Parcels};
 use crate::queue::{Asker, Event, Offered};
-use crate::relay::{Client, Relay, RelayPlace};
+use crate::relay::{Client, Elsewhere, Relay, RelayPlace};
 use crate::slots::{Arrival, Piece, Slots};
 
 /// What became of a client's packet, as far as a stream must know.
@@ -45,6 +47,8 @@ pub(crate) struct Forwarder {
     /// How many of both may be open from now on; those that are stay.
     pub(crate) limits: Limits,
     pub(crate) shared: Arc<Shared>,
+    /// What is for other workers, by their numbers.
+    pub(crate) parcels: Vec<Parcels>,
     pub(crate) out: BatchOut,
     pub(crate) transaction_ids: TransactionIds,
     pub(crate) binding: binding::Settings,
@@ -54,12 +58,24 @@ pub(crate) struct Forwarder {
 }
 
 impl Forwarder {
-    /// Why there is no room for one more connection or association from this address.
+    /// Why there is no room for one more connection or association from this address, at this
+    /// moment.
     pub(crate) fn full(&self, client: IpAddr) -> Option<Full> {
-        let (source, associations) = (Source::of(client), &self.dtls.associations);
-        let of_source = self.connections.of(source) + associations.of(source);
-        let in_all = self.connections.len() + associations.len();
-        self.limits.full(of_source, in_all)
+        self.shared
+            .crew
+            .census
+            .full(Source::of(client), self.limits)
+    }
+
+    /// Makes room for one more, or tells why there is none; one that takes the place of another has
+    /// room in any case.
+    pub(crate) fn enter(&self, client: IpAddr, replaces: bool) -> Result<(), Full> {
+        let limits = if replaces {
+            Limits::default()
+        } else {
+            self.limits
+        };
+        self.shared.crew.census.enter(Source::of(client), limits)
     }
 
     /// A datagram from a client, which is one message.
@@ -112,6 +128,10 @@ impl Forwarder {
             }
             Client::Stream(number) => self.connections.relay(number, parts),
             Client::Association(number) => self.dtls.send(number, parts, &mut self.out),
+            Client::Elsewhere(path) => {
+                self.send_over(path.worker.into(), path.label(), parts);
+                true
+            }
         };
         if !sent {
             self.shared.counters.add(Counter::Backlog, 1);
@@ -154,6 +174,20 @@ impl Forwarder {
             } => {
                 self.pass_to_client(slots, to, framing, source, packet.part(payload));
             }
+            FromClient::PassOn {
+                worker,
+                to,
+                source,
+                payload,
+            } => {
+                let payload = slots.octets(packet.part(payload));
+                let label = Label::Relayed { to, source };
+                self.send_over(worker.into(), label, [payload, &[], &[]]);
+            }
+            FromClient::Stray { home } => {
+                let label = Label::FromClient(*five_tuple);
+                self.send_over(home.into(), label, [slots.octets(packet), &[], &[]]);
+            }
             FromClient::Answer => match self.binding.served {
                 Served::Everyone => self.answer(five_tuple, slots.octets(packet)),
                 Served::Proved => return self.ask(five_tuple, slots.octets(packet)),
@@ -173,27 +207,42 @@ impl Forwarder {
             Some(Client::Association(number)) => {
                 self.dtls.send(number, [message, &[], &[]], &mut self.out);
             }
-            None => {}
+            // Replies go to the worker that was asked.
+            Some(Client::Elsewhere(_)) | None => {}
         }
     }
 
-    /// How the client of a 5-tuple is reached.
+    /// How the client of a 5-tuple is reached. Datagrams leave through this worker's own socket at
+    /// the address, whichever worker has heard the client.
     pub(crate) fn client(&self, five_tuple: &FiveTuple) -> Option<Client> {
-        match five_tuple.transport {
-            Transport::Udp => {}
-            Transport::Tcp | Transport::Tls => return Some(Client::Stream(five_tuple.socket)),
-            Transport::Dtls => return Some(Client::Association(five_tuple.socket)),
+        let (transport, number) = (five_tuple.transport, five_tuple.socket);
+        let elsewhere = self.shared.other_worker_of(number);
+        match (transport, elsewhere) {
+            (Transport::Udp, _) => {}
+            (_, Some(worker)) => {
+                let (worker, is_stream) = (worker as u16, transport.is_stream());
+                return Some(Client::Elsewhere(Elsewhere {
+                    worker,
+                    is_stream,
+                    number,
+                }));
+            }
+            (Transport::Tcp | Transport::Tls, None) => return Some(Client::Stream(number)),
+            (Transport::Dtls, None) => return Some(Client::Association(number)),
         }
         let mut listeners = self.listeners.iter().enumerate();
         listeners.find_map(|(place, listener)| {
             let listener = listener.as_ref()?;
-            (listener.number == five_tuple.socket).then(|| {
-                Client::Datagrams(Route {
-                    via: Via::Listener(place as u32),
-                    to: five_tuple.client,
-                    source: listener.source(five_tuple.server),
+            self.shared
+                .crew
+                .are_fellows(listener.number, number)
+                .then(|| {
+                    Client::Datagrams(Route {
+                        via: Via::Listener(place as u32),
+                        to: five_tuple.client,
+                        source: listener.source(five_tuple.server),
+                    })
                 })
-            })
         })
     }
 
@@ -218,19 +267,45 @@ impl Forwarder {
         match client {
             Client::Stream(number) => self.connections.own(number),
             Client::Association(number) => self.dtls.associations.own(number),
-            Client::Datagrams(_) => {}
+            Client::Datagrams(_) | Client::Elsewhere(_) => {}
         }
     }
 
-    /// A connection that was a path to an allocation is one no longer.
+    /// A path leads to an allocation of this worker from now on.
+    pub(crate) fn own_path(&mut self, path: FiveTuple) {
+        let home = self.shared.worker;
+        match self.shared.other_worker_of(path.socket) {
+            Some(worker) => self.shared.crew.post(worker, Order::Host { path, home }),
+            None => {
+                if let Some(client) = self.client(&path) {
+                    self.own(client);
+                }
+            }
+        }
+    }
+
+    /// What was a path to an allocation is one no longer.
     pub(crate) fn disown(&mut self, path: Option<FiveTuple>) {
-        match path.and_then(|path| self.client(&path)) {
+        let Some(path) = path else {
+            return;
+        };
+        match self.client(&path) {
+            _ if self.give_up(path) => {}
             Some(Client::Stream(number)) => self.connections.disown(number, self.now),
             Some(Client::Association(number)) => {
                 self.dtls.associations.disown(number, self.now);
             }
-            Some(Client::Datagrams(_)) | None => {}
+            Some(Client::Datagrams(_) | Client::Elsewhere(_)) | None => {}
         }
+    }
+
+    /// A path of another worker's leads here no more; false when it is this one's.
+    pub(crate) fn give_up(&self, path: FiveTuple) -> bool {
+        let worker = self.shared.other_worker_of(path.socket);
+        if let Some(worker) = worker {
+            self.shared.crew.post(worker, Order::Unhost(path));
+        }
+        worker.is_some()
     }
 
     #[cold]
@@ -248,8 +323,9 @@ impl Forwarder {
         slots.clear();
     }
 
-    /// Sends what has been collected for datagram sockets.
+    /// Sends what has been collected for datagram sockets and for other workers.
     pub(crate) fn send_out(&mut self, slots: &Slots) {
+        self.send_parcels();
         if !self.out.is_empty() {
             let (listeners, relays) = (&self.listeners, &self.relays);
             let sent = self.out.flush(slots, |via| socket(listeners, relays, via));
@@ -257,7 +333,7 @@ impl Forwarder {
         }
     }
 
-    fn pass_to_client(
+    pub(crate) fn pass_to_client(
         &mut self,
         slots: &Slots,
         slot: Slot,
@@ -297,6 +373,13 @@ impl Forwarder {
                 if !self.dtls.send(number, parts, &mut self.out) {
                     self.shared.counters.drop_for(Reason::TooLong);
                 }
+            }
+            Client::Elsewhere(path) => {
+                let (mut headroom, mut tailroom) = ([0; HEADROOM], [0; TAILROOM]);
+                let (head, padding) = write(path.transport(), &mut headroom, &mut tailroom);
+                let head = &headroom[HEADROOM - head..];
+                let parts = [head, slots.octets(payload), &tailroom[..padding]];
+                self.send_over(path.worker.into(), path.label(), parts);
             }
             Client::Stream(number) => {
                 let (mut headroom, mut tailroom) = ([0; HEADROOM], [0; TAILROOM]);

@@ -1,7 +1,7 @@
 //! What the worker is told to do, in order.
 
 use std::mem;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -11,8 +11,10 @@ use rustls::ServerConfig;
 
 use crate::acceptor::Acceptor;
 use crate::bell::Bell;
+use crate::connection::Connection;
 use crate::datapath::Choices;
 use crate::listener::Listener;
+use crate::parcels::Parcels;
 
 /// A command to the worker.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,11 +87,33 @@ pub(crate) enum Order {
     Secure(Option<Arc<ServerConfig>>),
     /// Speak DTLS with those who come from now on, or with none of them.
     ServeDtls(Option<Endpoint>),
+    /// What comes over this path is for the allocation of another worker, `home`, from now on.
+    Host {
+        path: FiveTuple,
+        home: usize,
+    },
+    /// The path leads nowhere any more.
+    Unhost(FiveTuple),
+    /// Some other worker relays from this IP.
+    Inside(IpAddr),
+    /// Give this client's connection, once it has its reply, to the worker that has this peer's.
+    Lead {
+        five_tuple: FiveTuple,
+        connection: u64,
+        home: usize,
+    },
+    /// Join a client's connection, which was another worker's, with this peer's.
+    Adopt(Box<Connection>, u64),
+    /// The client that was to be joined with this peer's connection has gone.
+    Widow(u64),
+    #[cfg(test)]
+    Fail,
 }
 
 /// Orders on their way to the worker.
 pub(crate) struct Inbox {
     orders: Mutex<Vec<Order>>,
+    parcels: Mutex<Parcels>,
     stopped: AtomicBool,
     pub(crate) bell: Bell,
 }
@@ -98,6 +122,7 @@ impl Inbox {
     pub(crate) fn new() -> std::io::Result<Self> {
         Ok(Self {
             orders: Mutex::default(),
+            parcels: Mutex::default(),
             stopped: AtomicBool::new(false),
             bell: Bell::new()?,
         })
@@ -121,6 +146,26 @@ impl Inbox {
     /// Takes everything. A ring that is cleared must be cleared before this call.
     pub(crate) fn take(&self) -> Vec<Order> {
         mem::take(&mut self.orders.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Appends what another worker has, of which nothing is left; returns how many were taken and how
+    /// many had no room.
+    pub(crate) fn send(&self, parcels: &mut Parcels) -> (usize, usize) {
+        let mut waiting = self.parcels.lock().unwrap_or_else(PoisonError::into_inner);
+        let was_empty = waiting.is_empty();
+        let sent = waiting.append(parcels);
+        drop(waiting);
+        if was_empty {
+            self.bell.ring();
+        }
+        sent
+    }
+
+    /// Takes all parcels into an empty `room`. Orders that were posted before one of them was sent
+    /// are in the next `take`, if that comes after.
+    pub(crate) fn take_parcels(&self, room: &mut Parcels) {
+        let mut waiting = self.parcels.lock().unwrap_or_else(PoisonError::into_inner);
+        mem::swap(&mut *waiting, room);
     }
 
     /// The worker ends after what is in the inbox now.

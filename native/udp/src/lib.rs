@@ -1,4 +1,4 @@
-//! Sockets, batches and the worker thread of the datapath (RFC 8656): UDP, TCP, TLS and DTLS to
+//! Sockets, batches and the worker threads of the datapath (RFC 8656): UDP, TCP, TLS and DTLS to
 //! clients, UDP and TCP (RFC 6062) to peers.
 //!
 //! Knows nothing of Python, keys, quotas or policies: `ferryman-flow` judges every packet, and
@@ -10,12 +10,15 @@ mod associations;
 mod batch_out;
 mod bell;
 mod carrier;
+mod census;
 mod certificate;
 mod clock;
 mod connection;
 mod connections;
 mod control;
 mod counters;
+mod crew;
+mod crossing;
 mod datapath;
 mod dtls;
 mod error_queue;
@@ -32,6 +35,7 @@ mod notices;
 mod options;
 mod orders;
 mod pace;
+mod parcels;
 mod peer_stream;
 mod peer_streams;
 mod pending;
@@ -40,8 +44,10 @@ mod poller;
 mod post;
 mod queue;
 mod relay;
+mod router;
 mod signals;
 mod slots;
+mod sockets;
 mod sources;
 mod streams;
 mod tcp_relay;

@@ -100,8 +100,10 @@ impl Worker {
             Some((place, listener.number))
         });
         let is_used = |(place, number): &(usize, u64)| {
-            let is_path =
-                |path: &FiveTuple| (path.transport, path.socket) == (Transport::Udp, *number);
+            let is_path = |path: &FiveTuple| {
+                let crew = &forwarder.shared.crew;
+                path.transport == Transport::Udp && crew.are_fellows(path.socket, *number)
+            };
             let via = Via::Listener(*place as u32);
             forwarder.table.paths().any(is_path) || forwarder.dtls.associations.any_via(via)
         };

@@ -2,11 +2,13 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use ferryman_dtls::Endpoint;
 use ferryman_flow::{Applied, Change, Family, FiveTuple, Rerouted, Slot, TcpAllocation, Usage};
 use socket2::Socket;
 
+use crate::connection::Leading;
 use crate::inbox::{Command, Order};
 use crate::poller::{Interest, Token};
 use crate::queue::Event;
@@ -16,10 +18,16 @@ use crate::worker::Worker;
 impl Worker {
     /// Obeys everything in the inbox, in order; `rung` if its bell is to be cleared.
     pub(crate) fn obey(&mut self, rung: bool) {
+        let shared = Arc::clone(&self.forwarder.shared);
+        let inbox = shared.inbox();
         if rung {
-            self.forwarder.shared.inbox.bell.clear();
+            inbox.bell.clear();
         }
-        for order in self.forwarder.shared.inbox.take() {
+        let mut parcels = std::mem::take(&mut self.parcels);
+        if shared.crew.count() > 1 {
+            inbox.take_parcels(&mut parcels);
+        }
+        for order in inbox.take() {
             match order {
                 Order::Obey(Command::Change(change)) => self.change(change),
                 Order::Obey(Command::OpenTcp {
@@ -57,6 +65,7 @@ impl Worker {
                     message,
                 }) => {
                     self.forwarder.reply(&five_tuple, &message);
+                    self.hand_on(five_tuple.socket);
                 }
                 Order::Listen(listener) => self.add_listener(listener),
                 Order::Accept(acceptor) => self.add_acceptor(acceptor),
@@ -69,8 +78,23 @@ impl Worker {
                 Order::ServeDtls(None) => self.forwarder.dtls.stop(),
                 Order::Withdraw(family) => self.forwarder.binding.withdraw(family),
                 Order::Guard(settings) => self.forwarder.gate.set(*settings),
+                Order::Host { path, home } => self.host(path, home),
+                Order::Unhost(path) => self.unhost(path),
+                Order::Inside(ip) => self.forwarder.table.keep_inside(ip),
+                Order::Lead {
+                    five_tuple,
+                    connection: peer,
+                    home,
+                } => self.lead(five_tuple.socket, Leading { home, peer }),
+                Order::Adopt(connection, peer) => self.adopt(*connection, peer),
+                Order::Widow(peer) => self.end_peer(peer),
+                #[cfg(test)]
+                Order::Fail => panic!("on purpose"),
             }
         }
+        self.take_parcels(&parcels);
+        parcels.clear();
+        self.parcels = parcels;
         self.resume_paused();
     }
 
@@ -94,11 +118,13 @@ impl Worker {
                 self.close_relayed(change, allocation, family);
             }
             Change::Close { allocation } => self.close_allocation(change, allocation),
-            _ => {
-                if let Applied::Rerouted(rerouted) = self.forwarder.table.apply(change) {
-                    self.reroute(change, rerouted);
+            _ => match (self.forwarder.table.apply(change), change) {
+                (Applied::Rerouted(rerouted), _) => self.reroute(change, rerouted),
+                (Applied::Unknown, Change::Move { five_tuple, .. }) => {
+                    self.forwarder.give_up(five_tuple);
                 }
-            }
+                _ => {}
+            },
         }
     }
 
@@ -162,7 +188,7 @@ impl Worker {
 
     /// The socket that was bound ahead for a relayed address.
     fn parked(&mut self, bound: SocketAddr) -> Option<Socket> {
-        let socket = self.forwarder.shared.parked.take(bound);
+        let socket = self.forwarder.shared.crew.parked.take(bound);
         if socket.is_none() {
             let what = "no socket was bound ahead for a relayed address";
             self.tell(what, &bound.to_string());
@@ -186,9 +212,7 @@ impl Worker {
         let Change::Move { five_tuple, .. } = change else {
             return;
         };
-        if let Some(client) = self.forwarder.client(&five_tuple) {
-            self.forwarder.own(client);
-        }
+        self.forwarder.own_path(five_tuple);
     }
 
     fn let_go(&mut self, index: usize, five_tuple: FiveTuple, second: Option<FiveTuple>) {
@@ -207,9 +231,10 @@ impl Worker {
 
     /// Tells the operator, but each thing only once in a while.
     pub(crate) fn tell(&mut self, what: &'static str, detail: &str) {
-        if self.notices.is_due(what, self.forwarder.now) {
+        let shared = &self.forwarder.shared;
+        if shared.crew.is_news(what, self.forwarder.now) {
             let text = format!("{what}: {detail}");
-            self.forwarder.shared.queue.push(Event::Notice { text });
+            shared.queue.push(Event::Notice { text });
         }
     }
 }

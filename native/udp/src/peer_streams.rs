@@ -1,9 +1,12 @@
 //! All TCP allocations with their sockets, and all connections of their peers.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::Arc;
 
 use ferryman_flow::{Direction, TcpAllocations};
 
+use crate::crew::Shared;
 use crate::peer_stream::PeerStream;
 use crate::tcp_relay_socket::TcpRelaySocket;
 
@@ -14,7 +17,6 @@ const LIMIT_OF_ALLOCATION: usize = 64;
 const FIRST_ARRIVAL: u64 = 1 << 32;
 
 /// What the worker holds for TCP allocations.
-#[derive(Default)]
 pub(crate) struct PeerStreams {
     pub(crate) allocations: TcpAllocations,
     pub(crate) sockets: HashMap<u64, TcpRelaySocket>,
@@ -23,6 +25,10 @@ pub(crate) struct PeerStreams {
     by_allocation: BTreeSet<(u64, u64)>,
     /// Connections that wait for bandwidth: until when, and number.
     throttled: BTreeSet<(u64, u64)>,
+    /// How many connections all workers have.
+    open: Arc<AtomicUsize>,
+    /// This worker, and how many there are.
+    place: (u64, u64),
     arrivals: u64,
     /// Allocations whose sockets rest because the process has no descriptor left.
     pub(crate) resting: Vec<u64>,
@@ -30,14 +36,33 @@ pub(crate) struct PeerStreams {
 }
 
 impl PeerStreams {
+    /// Those of one worker.
+    pub(crate) fn new(shared: &Shared) -> Self {
+        let crew = &shared.crew;
+        Self {
+            allocations: TcpAllocations::among(Arc::clone(&crew.tcp_relayed)),
+            sockets: HashMap::new(),
+            streams: HashMap::new(),
+            by_allocation: BTreeSet::new(),
+            throttled: BTreeSet::new(),
+            open: Arc::clone(&crew.peers),
+            place: (shared.worker as u64, crew.count() as u64),
+            arrivals: 0,
+            resting: Vec::new(),
+            resume_at: None,
+        }
+    }
+
     /// A number for a connection that a peer has begun; never given twice.
     pub(crate) fn arrival_number(&mut self) -> u64 {
         self.arrivals += 1;
-        FIRST_ARRIVAL + self.arrivals
+        let (worker, workers) = self.place;
+        FIRST_ARRIVAL.next_multiple_of(workers) + self.arrivals * workers + worker
     }
 
     pub(crate) fn has_room(&self, allocation: u64) -> bool {
-        self.streams.len() < LIMIT && self.of(allocation).count() < LIMIT_OF_ALLOCATION
+        self.open.load(Ordering::Relaxed) < LIMIT
+            && self.of(allocation).count() < LIMIT_OF_ALLOCATION
     }
 
     /// The connections of an allocation.
@@ -53,6 +78,7 @@ impl PeerStreams {
     /// Adds a connection; one of the same number is closed.
     pub(crate) fn insert(&mut self, number: u64, stream: PeerStream) {
         self.remove(number);
+        self.open.fetch_add(1, Ordering::Relaxed);
         self.by_allocation.insert((stream.allocation, number));
         self.streams.insert(number, stream);
     }
@@ -116,6 +142,7 @@ impl PeerStreams {
     /// Forgets a connection; dropping it closes it.
     pub(crate) fn remove(&mut self, number: u64) -> Option<PeerStream> {
         let stream = self.streams.remove(&number)?;
+        self.open.fetch_sub(1, Ordering::Relaxed);
         self.by_allocation.remove(&(stream.allocation, number));
         Some(stream)
     }

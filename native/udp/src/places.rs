@@ -5,11 +5,9 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use socket2::Socket;
-
-use crate::acceptor::Acceptor;
-use crate::listener::Listener;
+use crate::crew::Crew;
 use crate::options::Outfit;
+use crate::sockets::Sockets;
 
 /// What is listened for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,10 +19,10 @@ pub(crate) enum Kind {
 struct Place {
     address: SocketAddr,
     kind: Kind,
-    /// Of datagrams: the number in 5-tuples.
-    number: u64,
-    /// The worker's socket, for as long as it keeps it.
-    socket: Weak<Socket>,
+    /// Of datagrams: the serial of the numbers in 5-tuples.
+    serial: u64,
+    /// The workers' sockets, for as long as one of them keeps its own.
+    sockets: Weak<Sockets>,
     is_left: bool,
 }
 
@@ -43,42 +41,45 @@ impl Places {
         }
     }
 
-    /// A listener that is bound now, or the one that was given up at this address.
-    pub(crate) fn listener(
+    /// Sockets for datagrams that are bound now, or those that were given up at this address, and
+    /// their serial.
+    pub(crate) fn datagrams(
         &self,
         address: SocketAddr,
-        number: impl FnOnce() -> u64,
-    ) -> io::Result<Listener> {
-        let mut known = self.lock();
-        if let Some((socket, number)) = take(&mut known, address, Kind::Datagrams) {
-            return Ok(Listener::of(socket, number, address));
-        }
-        let listener = Listener::bind(address, number(), &self.outfit)?;
-        known.push(Place {
-            address: listener.address(),
-            kind: Kind::Datagrams,
-            number: listener.number,
-            socket: Arc::downgrade(listener.socket()),
-            is_left: false,
-        });
-        Ok(listener)
+        crew: &Crew,
+    ) -> io::Result<(Arc<Sockets>, u64)> {
+        self.sockets(address, Kind::Datagrams, || {
+            let sockets = Sockets::datagrams(address, crew.count(), &self.outfit)?;
+            Ok((sockets, crew.serial()))
+        })
     }
 
-    /// The same for streams; `plain` as in `Acceptor`.
-    pub(crate) fn acceptor(&self, address: SocketAddr, plain: bool) -> io::Result<Acceptor> {
+    /// The same for streams.
+    pub(crate) fn streams(&self, address: SocketAddr, crew: &Crew) -> io::Result<Arc<Sockets>> {
+        let bind = || Ok((Sockets::streams(address, crew.count(), &self.outfit)?, 0));
+        Ok(self.sockets(address, Kind::Streams, bind)?.0)
+    }
+
+    fn sockets(
+        &self,
+        address: SocketAddr,
+        kind: Kind,
+        bind: impl FnOnce() -> io::Result<(Sockets, u64)>,
+    ) -> io::Result<(Arc<Sockets>, u64)> {
         let mut known = self.lock();
-        if let Some((socket, _)) = take(&mut known, address, Kind::Streams) {
-            return Ok(Acceptor::of(socket, address, plain));
+        if let Some(found) = take(&mut known, address, kind) {
+            return Ok(found);
         }
-        let acceptor = Acceptor::bind(address, plain, &self.outfit)?;
+        let (sockets, serial) = bind()?;
+        let sockets = Arc::new(sockets);
         known.push(Place {
-            address: acceptor.address(),
-            kind: Kind::Streams,
-            number: 0,
-            socket: Arc::downgrade(acceptor.socket()),
+            address: sockets.address(),
+            kind,
+            serial,
+            sockets: Arc::downgrade(&sockets),
             is_left: false,
         });
-        Ok(acceptor)
+        Ok((sockets, serial))
     }
 
     /// An address is given up.
@@ -95,17 +96,17 @@ impl Places {
     /// What is known, without the sockets that are closed.
     fn lock(&self) -> MutexGuard<'_, Vec<Place>> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.retain(|place| place.socket.strong_count() > 0);
+        known.retain(|place| place.sockets.strong_count() > 0);
         known
     }
 }
 
-/// The socket of an address that was given up, if the worker has not closed it yet.
-fn take(known: &mut [Place], address: SocketAddr, kind: Kind) -> Option<(Arc<Socket>, u64)> {
+/// The sockets of an address that was given up, if a worker still has its own, and their serial.
+fn take(known: &mut [Place], address: SocketAddr, kind: Kind) -> Option<(Arc<Sockets>, u64)> {
     let place = known
         .iter_mut()
         .find(|place| place.is_left && (place.address, place.kind) == (address, kind))?;
-    let socket = place.socket.upgrade()?;
+    let sockets = place.sockets.upgrade()?;
     place.is_left = false;
-    Some((socket, place.number))
+    Some((sockets, place.serial))
 }

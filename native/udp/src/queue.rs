@@ -1,8 +1,10 @@
-//! What the worker has to tell: requests for the engine, ends of allocations and connections.
+//! What a worker has to tell: requests for the engine, ends of allocations and connections.
+//!
+//! Each worker has its own queue, so that they do not wait for each other; one bell rings for all.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ferryman_flow::{Family, FiveTuple, Source, Usage};
 
@@ -171,16 +173,17 @@ impl Waiting {
 pub(crate) struct Queue {
     waiting: Mutex<Waiting>,
     limit: usize,
-    pub(crate) bell: Bell,
+    bell: Arc<Bell>,
 }
 
 impl Queue {
-    pub(crate) fn new(limit: usize) -> std::io::Result<Self> {
-        Ok(Self {
+    /// `bell` is the same for all queues.
+    pub(crate) fn new(limit: usize, bell: Arc<Bell>) -> Self {
+        Self {
             waiting: Mutex::default(),
             limit,
-            bell: Bell::new()?,
-        })
+            bell,
+        }
     }
 
     /// Appends an event that must not be lost.
@@ -245,19 +248,6 @@ impl Queue {
         has_room
     }
 
-    /// Takes up to `limit` events, and tells whether the worker waited for the room they leave.
-    /// The bell stays readable as long as events are left.
-    pub(crate) fn drain(&self, limit: usize) -> (Vec<Event>, bool) {
-        let mut waiting = self.lock();
-        let events = waiting.take(limit);
-        if waiting.is_empty() {
-            self.bell.clear();
-        }
-        let has_room = waiting.events.len() < self.stream_limit();
-        let wanted = has_room && std::mem::take(&mut waiting.room_wanted);
-        (events, wanted)
-    }
-
     /// Streams can wait, datagrams cannot: requests from streams leave most of the room to others.
     fn stream_limit(&self) -> usize {
         self.limit.div_ceil(STREAM_SHARE)
@@ -273,6 +263,37 @@ impl Queue {
     fn lock(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Takes up to `limit` events: of each queue in order, the same number of all of them as far as
+/// they have so many. Also tells which workers waited for the room that is left now. The bell stays
+/// readable as long as events are left.
+/// `first`: which of them comes first this time.
+pub(crate) fn drain(queues: &[&Queue], limit: usize, first: usize) -> (Vec<Event>, Vec<usize>) {
+    // All at once, so that no ring comes between the last look and the clearing. A worker holds no
+    // other lock while it waits for its own.
+    let mut all: Vec<_> = queues.iter().map(|queue| queue.lock()).collect();
+    let mut events = Vec::new();
+    let share = limit.div_ceil(queues.len());
+    for part in [share, limit] {
+        for at in 0..queues.len() {
+            let part = part.min(limit - events.len());
+            events.extend(all[(first + at) % queues.len()].take(part));
+        }
+    }
+    if all.iter().all(|waiting| waiting.is_empty()) {
+        if let Some(queue) = queues.first() {
+            queue.bell.clear();
+        }
+    }
+    let mut wanted = Vec::new();
+    for (worker, (queue, waiting)) in queues.iter().zip(&mut all).enumerate() {
+        let has_room = waiting.events.len() < queue.stream_limit();
+        if has_room && std::mem::take(&mut waiting.room_wanted) {
+            wanted.push(worker);
+        }
+    }
+    (events, wanted)
 }
 
 #[cfg(test)]
@@ -305,7 +326,11 @@ mod tests {
     }
 
     fn queue(limit: usize) -> Queue {
-        Queue::new(limit).expect("an eventfd")
+        Queue::new(limit, Arc::new(Bell::new().expect("an eventfd")))
+    }
+
+    fn drain(queue: &Queue, limit: usize) -> Vec<Event> {
+        super::drain(&[queue], limit, 0).0
     }
 
     #[test]
@@ -316,7 +341,7 @@ mod tests {
             assert_eq!(taken.count(), 4);
             assert!(!offer(&queue, Asker::Client, 1));
             assert!(offer(&queue, Asker::Stranger, 2));
-            assert_eq!(queue.drain(64).0.len(), 5);
+            assert_eq!(drain(&queue, 64).len(), 5);
         }
         assert!(queue.lock().of_source.is_empty());
     }
@@ -342,7 +367,7 @@ mod tests {
         let offered = queue.offer(Asker::Stranger(source(99)), newcomer);
         assert_eq!(offered, Offered::InPlaceOfAnother);
         assert!(!offer(&queue, Asker::Stranger, 1));
-        let (events, _) = queue.drain(100);
+        let events = drain(&queue, 100);
         assert_eq!(events.len(), 32);
         assert!(events.contains(&newcomer()));
         assert!(queue.lock().of_source.is_empty());
@@ -365,8 +390,8 @@ mod tests {
         let eight: Vec<std::net::IpAddr> = [100, 101, 102, 103, 104, 105, 0, 1]
             .map(|host| [192, 0, 2, host].into())
             .to_vec();
-        assert_eq!(hosts(queue.drain(8).0), eight);
-        assert_eq!(queue.drain(100).0.len(), 56);
+        assert_eq!(hosts(drain(&queue, 8)), eight);
+        assert_eq!(drain(&queue, 100).len(), 56);
     }
 
     #[test]
@@ -375,5 +400,22 @@ mod tests {
         let taken = (0..=255).filter(|host| offer(&queue, Asker::Association, *host));
         assert_eq!(taken.count(), 8);
         assert!(offer(&queue, Asker::Client, 17));
+    }
+    #[test]
+    fn workers_have_equal_shares_of_what_is_taken_and_what_one_does_not_need_is_the_others() {
+        let bell = Arc::new(Bell::new().expect("an eventfd"));
+        let queues = [1, 2, 3].map(|_| Queue::new(64, Arc::clone(&bell)));
+        let all: Vec<_> = queues.iter().collect();
+        for (queue, count) in queues.iter().zip([20, 1, 20]) {
+            for _ in 0..count {
+                queue.push(Event::Notice {
+                    text: String::new(),
+                });
+            }
+        }
+        assert_eq!(super::drain(&all, 9, 1).0.len(), 9);
+        let left = queues.each_ref().map(|queue| queue.lock().events.len());
+        assert_eq!(left, [17, 0, 15]);
+        assert_eq!(super::drain(&all, 100, 0).0.len(), 32);
     }
 }

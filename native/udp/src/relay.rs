@@ -6,11 +6,12 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use ferryman_flow::{Family, Slot};
+use ferryman_flow::{Family, Slot, Transport};
 use socket2::Socket;
 
 use crate::batch_out::Route;
 use crate::options::{relay_socket, Outfit};
+use crate::parcels::Label;
 
 /// Relay sockets that are bound and not yet anyone's.
 pub(crate) struct Parked {
@@ -65,6 +66,34 @@ pub(crate) enum Client {
     Stream(u64),
     /// Through a DTLS association, by its number; it may be gone.
     Association(u64),
+    /// Through a connection or an association of another worker.
+    Elsewhere(Elsewhere),
+}
+
+/// A connection or an association of another worker; it may be gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Elsewhere {
+    pub(crate) worker: u16,
+    pub(crate) is_stream: bool,
+    pub(crate) number: u64,
+}
+
+impl Elsewhere {
+    /// One that frames messages as its own does.
+    pub(crate) fn transport(self) -> Transport {
+        if self.is_stream {
+            Transport::Tcp
+        } else {
+            Transport::Dtls
+        }
+    }
+
+    pub(crate) fn label(self) -> Label {
+        Label::ToClient {
+            number: self.number,
+            is_stream: self.is_stream,
+        }
+    }
 }
 
 /// The relay sockets of an allocation, one of a family at most.

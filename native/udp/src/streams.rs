@@ -9,9 +9,10 @@ use ferryman_flow::{stream, FiveTuple, Transport};
 use crate::acceptor::Accepted;
 use crate::carrier::{Carrier, Spoken};
 use crate::clock::SECOND;
-use crate::connection::{Connection, Role, Standing};
+use crate::connection::{Connection, Leading, Role, Standing};
 use crate::counters::Counter;
 use crate::forwarder::Taken;
+use crate::inbox::Order;
 use crate::limits::Full;
 use crate::poller::{Interest, Token};
 use crate::queue::Event;
@@ -64,12 +65,12 @@ impl Worker {
 
     fn admit(&mut self, connection: Connection) {
         let client = connection.five_tuple.client.ip();
-        if let Some(full) = self.forwarder.full(client) {
+        if let Err(full) = self.forwarder.enter(client, false) {
             return self.turn_away(client, full);
         }
         let token = Token::Connection(connection.five_tuple.socket);
         if self.poller.add(&connection, token, Interest::READ).is_err() {
-            return;
+            return self.forwarder.connections.forgo(client);
         }
         self.forwarder
             .shared
@@ -337,6 +338,9 @@ impl Worker {
             return self.end_peer(peer);
         }
         connection.finish();
+        if let Some(Leading { home, peer }) = connection.leading {
+            return self.forwarder.shared.crew.post(home, Order::Widow(peer));
+        }
         if connection.asked || connection.standing == Standing::Owner {
             let five_tuple = connection.five_tuple;
             self.forwarder

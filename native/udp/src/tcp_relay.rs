@@ -24,7 +24,7 @@ impl Worker {
     /// Opens a TCP allocation on the socket that was bound for it; peers may connect from now on.
     pub(crate) fn open_tcp(&mut self, number: u64, allocation: TcpAllocation) {
         let (bound, control) = (allocation.bound, allocation.five_tuple.socket);
-        let Some(socket) = self.forwarder.shared.parked_tcp.take(bound) else {
+        let Some(socket) = self.forwarder.shared.crew.parked_tcp.take(bound) else {
             return self.tell(
                 "no socket was bound ahead for a relayed address",
                 &bound.to_string(),
@@ -110,7 +110,7 @@ impl Worker {
         let allocations = &mut self.peers.allocations;
         let to = allocations.destination(allocation, peer, relayed_only, now);
         let bound = allocations.live_mut(allocation, now)?.bound;
-        let outfit = &self.forwarder.shared.parked_tcp.outfit;
+        let outfit = &self.forwarder.shared.crew.parked_tcp.outfit;
         let stream = connect_from(bound, to.ok()?, outfit).ok()?;
         let mut stream = PeerStream::new(stream, allocation, Stage::Connecting);
         stream.interest = Interest::WRITE;

@@ -1,7 +1,7 @@
 //! The worker thread: waits, obeys, receives, forwards, flushes; one turn after the other.
 //!
 //! It never takes Python's lock and never waits for anyone. A worker owns everything it touches
-//! but the inbox, the queue and the counters, so that there can be one per core.
+//! but what is in `crew`, so that there can be one per core.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -12,17 +12,19 @@ use ferryman_flow::{binding, gate::Gate, Table, TransactionIds};
 use rustls::ServerConfig;
 
 use crate::acceptor::Acceptor;
+use crate::associations::Associations;
 use crate::batch_out::BatchOut;
 use crate::clock;
 use crate::connections::Connections;
 use crate::counters::Counter;
-use crate::datapath::{Settings, Shared};
+use crate::crew::Shared;
+use crate::datapath::Settings;
 use crate::dtls::Dtls;
 use crate::error_queue;
 use crate::forwarder::Forwarder;
-use crate::notices::Notices;
 use crate::options::kernel_cuts_trains;
 use crate::pace::Pace;
+use crate::parcels::Parcels;
 use crate::peer_streams::PeerStreams;
 use crate::poller::{Interest, Poller, Ready, Round, Token};
 use crate::post::Post;
@@ -45,7 +47,8 @@ pub(crate) struct Worker {
     pub(crate) acceptors: Vec<Option<Acceptor>>,
     /// When to look whether a retired listener is still needed, ns; none when there is none.
     pub(crate) retired_until: Option<u64>,
-    pub(crate) notices: Notices,
+    /// Room for what other workers send.
+    pub(crate) parcels: Parcels,
     /// How TLS is spoken with those who connect from now on, if it is.
     pub(crate) tls: Option<Arc<ServerConfig>>,
     /// How many more handshakes go on in this turn.
@@ -56,15 +59,24 @@ pub(crate) struct Worker {
 impl Worker {
     pub(crate) fn new(shared: Arc<Shared>, settings: &Settings) -> io::Result<Self> {
         let poller = Poller::new()?;
-        poller.add(&shared.inbox.bell, Token::Inbox, Interest::READ)?;
+        poller.add(&shared.inbox().bell, Token::Inbox, Interest::READ)?;
         let timeout = settings.connection_timeout.as_nanos().min(u64::MAX.into()) as u64;
+        let (crew, worker) = (Arc::clone(&shared.crew), shared.worker);
+        let (pending, workers) = (settings.pending_connections, crew.count());
+        let table = if workers > 1 {
+            Table::among(Arc::clone(&crew.relay_owners), worker as u16)
+        } else {
+            Table::new()
+        };
+        let peers = PeerStreams::new(&shared);
         let forwarder = Forwarder {
-            table: Table::new(),
+            table,
             listeners: Vec::new(),
             relays: Vec::new(),
-            connections: Connections::new(settings.pending_connections, timeout),
-            dtls: Dtls::new(settings.pending_connections, timeout),
+            connections: Connections::new(pending, timeout, &crew.census),
+            dtls: Dtls::new(Associations::new(pending, workers, timeout, &crew.census)),
             limits: settings.choices.into(),
+            parcels: crew.inboxes.iter().map(|_| Parcels::default()).collect(),
             shared,
             out: BatchOut::new(Post::new(kernel_cuts_trains())),
             transaction_ids: TransactionIds::new(),
@@ -79,17 +91,16 @@ impl Worker {
             now: clock::now(),
         };
         let slots = Slots::new();
-        let notices = Notices::default();
         Ok(Self {
             forwarder,
             slots,
             poller,
             acceptors: Vec::new(),
             retired_until: None,
-            notices,
+            parcels: Parcels::default(),
             tls: None,
             handshakes: HANDSHAKES,
-            peers: PeerStreams::default(),
+            peers,
         })
     }
 
@@ -124,7 +135,7 @@ impl Worker {
         self.handshakes = HANDSHAKES;
         self.forwarder.dtls.begin_turn();
         // Read before the inbox is emptied, so that nothing posted before `stop` is left.
-        let goes_on = !self.forwarder.shared.inbox.is_stopped();
+        let goes_on = !self.forwarder.shared.inbox().is_stopped();
         self.obey(round.ready().any(|ready| ready.token == Token::Inbox));
         for ready in round.ready() {
             self.serve(ready);
@@ -314,27 +325,32 @@ mod tests {
     use std::os::unix::process::ExitStatusExt;
 
     use super::*;
+    use crate::datapath::Datapath;
 
     #[test]
-    fn a_panic_ends_the_process() {
+    fn a_panic_of_any_worker_ends_the_process() {
         const CHILD: &str = "FERRYMAN_TEST_PANIC";
-        if std::env::var_os(CHILD).is_some() {
-            let worker = std::thread::spawn(|| {
-                let _loud = AbortOnPanic;
-                panic!("on purpose");
-            });
-            let _ = worker.join();
-            return;
+        if let Ok(worker) = std::env::var(CHILD) {
+            let settings = Settings {
+                workers: 3,
+                ..Settings::default()
+            };
+            let datapath = Datapath::new(&settings).expect("descriptors");
+            datapath.start().expect("threads");
+            datapath.fail(worker.parse().expect("a number"));
+            return datapath.stop();
         }
-        let own_program = std::env::current_exe().expect("tests are a program");
-        let mut child = std::process::Command::new(own_program);
-        child.args([
-            "--exact",
-            "worker::tests::a_panic_ends_the_process",
-            "--nocapture",
-        ]);
-        let output = child.env(CHILD, "1").output().expect("it starts");
-        assert_eq!(output.status.signal(), Some(libc::SIGABRT));
-        assert!(String::from_utf8_lossy(&output.stderr).contains("on purpose"));
+        for worker in ["0", "2"] {
+            let own_program = std::env::current_exe().expect("tests are a program");
+            let mut child = std::process::Command::new(own_program);
+            child.args([
+                "--exact",
+                "worker::tests::a_panic_of_any_worker_ends_the_process",
+                "--nocapture",
+            ]);
+            let output = child.env(CHILD, worker).output().expect("it starts");
+            assert_eq!(output.status.signal(), Some(libc::SIGABRT));
+            assert!(String::from_utf8_lossy(&output.stderr).contains("on purpose"));
+        }
     }
 }

@@ -22,7 +22,10 @@ const RSA: (&[u8], &[u8]) = (
 );
 
 fn served(settings: Settings) -> Rig {
-    let rig = Rig::of(settings);
+    serving(Rig::of(settings))
+}
+
+fn serving(rig: Rig) -> Rig {
     serve(&rig, ECDSA);
     rig
 }
@@ -460,10 +463,10 @@ fn an_association_without_an_allocation_ends_in_time() {
 
 #[test]
 fn the_oldest_association_without_an_allocation_goes_for_the_newest() {
-    let rig = served(Settings {
+    let rig = serving(Rig::alone(Settings {
         pending_connections: 2,
         ..Settings::default()
-    });
+    }));
     let mut first = Dtls::connect(rig.udp);
     let mut others: Vec<_> = (0..2).map(|_| Dtls::connect(rig.udp)).collect();
     assert_eq!(first.next(), None);

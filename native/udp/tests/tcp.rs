@@ -186,7 +186,7 @@ fn a_connections_number_is_never_used_again() {
 
 #[test]
 fn the_oldest_connection_without_an_allocation_goes_for_the_newest() {
-    let rig = Rig::of(Settings {
+    let rig = Rig::alone(Settings {
         pending_connections: 2,
         ..Settings::default()
     });
@@ -205,7 +205,7 @@ fn the_oldest_connection_without_an_allocation_goes_for_the_newest() {
 
 #[test]
 fn who_has_many_connections_without_an_allocation_pushes_out_nobody_else() {
-    let rig = Rig::of(Settings {
+    let rig = Rig::alone(Settings {
         pending_connections: 3,
         ..Settings::default()
     });

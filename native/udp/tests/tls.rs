@@ -21,7 +21,10 @@ fn rig() -> Rig {
 }
 
 fn rig_of(settings: Settings) -> Rig {
-    let rig = Rig::of(settings);
+    certified(Rig::of(settings))
+}
+
+fn certified(rig: Rig) -> Rig {
     rig.datapath.use_certificate(&first()).unwrap();
     rig.is_alive(); // it has obeyed
     rig
@@ -450,10 +453,10 @@ fn a_handshake_that_is_never_finished_ends_in_time() {
 
 #[test]
 fn the_oldest_unfinished_handshake_goes_for_the_newest() {
-    let rig = rig_of(Settings {
+    let rig = certified(Rig::alone(Settings {
         pending_connections: 2,
         ..Settings::default()
-    });
+    }));
     let mut streams: Vec<_> = (0..3).map(|_| rig.connect()).collect();
     for stream in &mut streams[1..] {
         stream.write_all(&hello(ANY)[..20]).unwrap();

@@ -334,7 +334,7 @@ fn what_comes_in_one_train_goes_to_each_in_order() {
 
 #[test]
 fn a_peer_that_cannot_be_reached_costs_the_others_nothing() {
-    let rig = Rig::new();
+    let rig = Rig::alone(Settings::default());
     let (client, peer) = (rig.udp_client(7), udp_socket(LOCALHOST));
     // The relay socket is bound to a loopback address: the kernel refuses to send outside.
     let outside = address("192.0.2.1", 9);
@@ -359,7 +359,7 @@ fn a_peer_that_cannot_be_reached_costs_the_others_nothing() {
 
 #[test]
 fn a_full_queue_drops_requests_and_nothing_else() {
-    let rig = Rig::of(Settings {
+    let rig = Rig::alone(Settings {
         queue_limit: 3,
         ..Settings::default()
     });
@@ -425,7 +425,7 @@ fn a_socket_bound_to_all_relays_from_the_address_it_was_asked_on() {
 
 #[test]
 fn broadcasts_are_not_answered() {
-    let rig = Rig::with(Settings::default(), "0.0.0.0", LOCALHOST);
+    let rig = Rig::begin(Settings::default(), "0.0.0.0", LOCALHOST);
     let client = udp_socket(LOCALHOST);
     client.set_broadcast(true).unwrap();
     client
@@ -458,6 +458,7 @@ fn ipv6_clients_and_peers_are_served() {
 fn garbage_is_counted_and_forgotten() {
     let rig = Rig::new();
     let client = udp_socket(LOCALHOST);
+    let mut asked = 0;
     let mut state = 0x2545_F491_4F6C_DD1Du64;
     let mut random = || {
         state ^= state << 13;
@@ -474,11 +475,11 @@ fn garbage_is_counted_and_forgotten() {
         }
         client.send_to(&packet, rig.udp).unwrap();
         if round % 50 == 0 {
-            rig.is_alive();
+            asked += rig.is_alive();
         }
     }
-    rig.is_alive();
-    assert_eq!(rig.counter("client_packets"), 5000 + 101);
+    asked += rig.is_alive();
+    assert_eq!(rig.counter("client_packets"), 5000 + asked);
 }
 
 #[test]

@@ -61,8 +61,10 @@ _RawEvent: TypeAlias = tuple[Any, ...]
 
 @final
 class Datapath:
-    """The worker thread and its sockets. Methods may be called from any thread; none waits for
-    the worker but `stop`, and the worker never waits for Python.
+    """The worker threads and their sockets. Methods may be called from any thread; none waits for
+    a worker but `stop`, and no worker waits for Python. An allocation lives with the worker through
+    whose socket it was asked for; a 5-tuple's socket number modulo the number of workers tells which
+    that is.
     """
 
     def __new__(
@@ -70,6 +72,7 @@ class Datapath:
         *,
         fingerprint: bool,
         mapped_address: bool = False,
+        workers: int = 1,
         queue_limit: int = 4096,
         pending_connections: int = 4096,
         connection_timeout: float = 60.0,
@@ -82,7 +85,8 @@ class Datapath:
         relay_device: str = "",
     ) -> Datapath:
         """`fingerprint`: every Binding answer carries FINGERPRINT. `mapped_address`: every Binding
-        success carries MAPPED-ADDRESS, too. `queue_limit`: how many
+        success carries MAPPED-ADDRESS, too. `workers`: how many worker threads there are, 0 for
+        as many as this process has processors. `queue_limit`: how many
         requests wait; more are dropped (UDP) or not read yet (TCP). `pending_connections`: how
         many TCP connections may be open without an allocation (then the oldest is closed of the
         source that has most), each for `connection_timeout` seconds at most.
@@ -191,23 +195,28 @@ class Datapath:
         """Closes such a socket that no OpenTcpAllocation has taken; nothing for any other."""
 
     def start(self) -> None:
-        """Starts the worker thread; once is enough."""
+        """Starts the worker threads; once is enough. OSError when one cannot be started; then none
+        runs."""
 
     def fileno(self) -> int:
         """A descriptor that is readable while `drain` has something."""
 
     def drain(self, limit: int = 64) -> list[_RawEvent]:
-        """Takes up to `limit` events in order; `fileno` stays readable if some are left."""
+        """Takes up to `limit` events, those of each worker in order; `fileno` stays readable if some
+        are left."""
 
     def apply(self, commands: Sequence[_RawCommand]) -> None:
-        """Gives commands to the worker, which obeys all of them in order. A Reply leaves after
-        what stands before it is in force. Unknown allocations are ignored."""
+        """Gives commands to the workers; those for one client are obeyed in order. A Reply leaves
+        after what stands before it for that client is in force. Unknown allocations are ignored."""
 
     def counters(self) -> dict[str, int]:
         """What has been counted so far, drops by reason (`dropped_...`)."""
 
+    def worker_counters(self) -> list[dict[str, int]]:
+        """The same of each worker."""
+
     def stop(self) -> None:
-        """Lets the worker obey what it was given before, ends it and closes every socket.
+        """Lets the workers obey what they were given before, ends them and closes every socket.
         Twice is fine."""
 
 @final
@@ -223,7 +232,8 @@ class Gate:
 
 @final
 class Table:
-    """The flow table alone: the same commands, no sockets, verdicts to look at.
+    """The flow table alone, or those of several workers together: the same commands, no sockets,
+    verdicts to look at.
 
     Verdicts: ("answer", bytes, from IP, from port, to IP, to port), ("ask",),
     ("peer", allocation, IP, port, payload, dont_fragment),
@@ -237,6 +247,7 @@ class Table:
         mapped_address: bool = False,
         software: bool = False,
         binding: str = "everyone",
+        workers: int = 1,
     ) -> Table: ...
     def offer_discovery(self, addresses: _RawDiscovery) -> None: ...
     def withdraw_discovery(self, family: int) -> None: ...

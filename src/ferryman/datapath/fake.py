@@ -2,7 +2,8 @@
 in, verdicts out, word for word as `_native.Table` gives them.
 
 To be read, and for the native table to be held against. Knows no socket and no clock. Unlike its
-twin it never forgets what has expired, so that a difference shows if forgetting ever counts.
+twin it never forgets what has expired, so that a difference shows if forgetting ever counts. Of
+several workers it knows one thing: what goes from one to another is counted as over the network.
 """
 
 from __future__ import annotations
@@ -113,6 +114,8 @@ class _Bucket:
 @dataclass(slots=True)
 class _Allocation:
     number: int
+    home: int
+    """The worker that it lives with."""
     five_tuple: RawFiveTuple
     relayed: dict[Family, _Relayed]
     to_peer: _Bucket
@@ -204,7 +207,9 @@ class FakeTable:
         mapped_address: bool = False,
         software: bool = False,
         binding: str = "everyone",
+        workers: int = 1,
     ) -> None:
+        self._workers = workers
         self._answers = BindingAnswers(fingerprint, mapped_address, software)
         self._binding = binding
         self.offer_discovery = self._answers.offer
@@ -249,7 +254,8 @@ class FakeTable:
         if number in self._allocations:
             return
         buckets = _Bucket(bytes_per_second), _Bucket(bytes_per_second)
-        allocation = _Allocation(number, five_tuple, {}, *buckets)
+        home = five_tuple[5] % self._workers
+        allocation = _Allocation(number, home, five_tuple, {}, *buckets)
         self._allocations[number] = allocation
         self._by_client[five_tuple] = allocation
         self._add_relayed(
@@ -344,14 +350,7 @@ class FakeTable:
         allocation = self._by_bound.get(Address(bound_ip, bound_port))
         if allocation is None:
             return ("drop", "no_allocation")
-        try:
-            framed = allocation.framed(Address(peer_ip, peer_port), payload, now)
-            allocation.to_client.check(payload, now)
-        except _Drop as reason:
-            allocation.usage.dropped_packets += 1
-            return ("drop", str(reason))
-        _count_received(allocation, payload)
-        return ("client", allocation.number, framed)
+        return _received(allocation, Address(peer_ip, peer_port), payload, now)
 
     def from_network(
         self,
@@ -457,6 +456,11 @@ class FakeTable:
     ) -> Verdict:
         """To the live allocation whose relayed address that is, or out of the relay socket."""
         target = self._by_relayed.get(peer)
+        if target is not None and target.home != sender.home:
+            sender.to_peer.check(payload, now)
+            source = sender.relayed[peer.family].advertised
+            _count_sent(sender, payload)
+            return _received(target, source, payload, now)
         if target is not None and target.relayed[peer.family].expires_at <= now:
             target = None
         if target is None and relayed_only:
@@ -506,6 +510,18 @@ def _change(allocation: _Allocation, word: int, *rest: Any) -> None:
         number, peer_ip, peer_port, relayed_only, expires_at = rest
         channel = _Channel(Address(peer_ip, peer_port), relayed_only, expires_at)
         allocation.bind(number, channel)
+
+
+def _received(allocation: _Allocation, peer: Address, payload: bytes, now: int) -> Verdict:
+    """A packet at the relay socket, or as if it had come there."""
+    try:
+        framed = allocation.framed(peer, payload, now)
+        allocation.to_client.check(payload, now)
+    except _Drop as reason:
+        allocation.usage.dropped_packets += 1
+        return ("drop", str(reason))
+    _count_received(allocation, payload)
+    return ("client", allocation.number, framed)
 
 
 def _count_sent(allocation: _Allocation, payload: bytes) -> None:

@@ -32,8 +32,21 @@ impl Rig {
         Self::with(settings, LOCALHOST, LOCALHOST)
     }
 
+    /// With one worker whatever the other tests have: for what is counted by worker.
+    pub(crate) fn alone(settings: Settings) -> Self {
+        Self::begin(settings, LOCALHOST, LOCALHOST)
+    }
+
     /// Listens at `ip`; `host` is where clients find it.
     pub(crate) fn with(settings: Settings, ip: &str, host: &str) -> Self {
+        let settings = Settings {
+            workers: workers(),
+            ..settings
+        };
+        Self::begin(settings, ip, host)
+    }
+
+    pub(crate) fn begin(settings: Settings, ip: &str, host: &str) -> Self {
         let datapath = Datapath::new(&settings).unwrap();
         let any = address(ip, 0);
         let udp = datapath.listen_udp(any).unwrap();
@@ -186,13 +199,38 @@ impl Rig {
         patient(socket.into())
     }
 
-    /// Asks for a Binding over UDP; panics unless it is answered.
-    pub(crate) fn is_alive(&self) {
-        let socket = udp_socket(&self.udp.ip().to_string());
-        let asked = request(BINDING);
-        socket.send_to(&asked, self.udp).unwrap();
-        assert!(answers(&receive(&socket), &asked));
+    /// Asks every worker for a Binding over UDP; panics unless it is answered. Returns how often it
+    /// has asked.
+    pub(crate) fn is_alive(&self) -> u64 {
+        let before = self.of_workers("answered");
+        for count in 1.. {
+            let socket = udp_socket(&self.udp.ip().to_string());
+            let asked = request(BINDING);
+            socket.send_to(&asked, self.udp).unwrap();
+            assert!(answers(&receive(&socket), &asked));
+            let now = self.of_workers("answered");
+            if now.iter().zip(&before).all(|(now, before)| now > before) {
+                return count;
+            }
+        }
+        unreachable!("the kernel chooses every worker");
     }
+
+    /// A counter of each worker.
+    pub(crate) fn of_workers(&self, name: &str) -> Vec<u64> {
+        let all = self.datapath.worker_counters();
+        let counts = all.into_iter().map(|counters| {
+            let found = counters.into_iter().find(|(counter, _)| counter == name);
+            found.unwrap_or_else(|| panic!("no counter {name}")).1
+        });
+        counts.collect()
+    }
+}
+
+/// How many workers there are, for tests that do not care: `make test` runs them with two as well.
+pub(crate) fn workers() -> usize {
+    let wanted = std::env::var("FERRYMAN_TEST_WORKERS");
+    wanted.map_or(1, |count| count.parse().expect("a number"))
 }
 
 fn patient(stream: TcpStream) -> TcpStream {
