@@ -52,6 +52,8 @@ class TableParity(RuleBasedStateMachine):
     """What is opened, permitted and bound is drawn from the same small arena as the packets, so
     that most of them belong to a flow that is there, or has just ended."""
 
+    workers = 1
+
     def __init__(self) -> None:
         super().__init__()
         self.now = NOW
@@ -62,7 +64,7 @@ class TableParity(RuleBasedStateMachine):
     def start(self, fingerprint: bool, discovering: bool) -> None:
         """Three clients that may speak to each other and to a peer, over a channel or without. The
         second may carry a byte a second: little more than the first datagram that is shouted."""
-        self.twins = Twins(fingerprint=fingerprint)
+        self.twins = Twins(fingerprint=fingerprint, workers=self.workers)
         if discovering:
             self.twins.offer_discovery(DISCOVERY)
         for client, port in zip(CLIENTS, PORTS, strict=False):
@@ -81,6 +83,14 @@ class TableParity(RuleBasedStateMachine):
         self.twins.apply(1, self.last, client, bound, port, advertised, port, expires_at, rate)
         return self.last
 
+    def is_free(self, path: RawFiveTuple, allocation: int | None = None) -> bool:
+        """Whether the engine would let a path lead to this allocation, or to a new one."""
+        return True
+
+    def is_unbound(self, port: int, v6: bool) -> bool:
+        """Whether a relay socket could be bound there."""
+        return True
+
     def _pick(self, index: int) -> int:
         """Mostly an open allocation, else one that is not."""
         if index == 0 or not self.opened:
@@ -95,7 +105,7 @@ class TableParity(RuleBasedStateMachine):
         rate=st.sampled_from([0, 1]),
     )
     def open(self, client: RawFiveTuple, port: int, v6: bool, lifetime: int, rate: int) -> None:
-        if len(self.opened) < 6:
+        if len(self.opened) < 6 and self.is_free(client) and self.is_unbound(port, v6):
             self._open(client, port, v6, lifetime, rate)
 
     @rule(
@@ -106,6 +116,8 @@ class TableParity(RuleBasedStateMachine):
     )
     def add_relayed(self, index: int, port: int, v6: bool, lifetime: int) -> None:
         """A second relayed address, or one of a family that is there already."""
+        if not self.is_unbound(port, v6):
+            return
         bound, advertised = (OUTSIDE_V6, OUTSIDE_V6) if v6 else (INSIDE, OUTSIDE)
         allocation, expires_at = self._pick(index), self.now + lifetime
         self.twins.apply(6, allocation, bound, port, advertised, port, expires_at)
@@ -139,7 +151,9 @@ class TableParity(RuleBasedStateMachine):
 
     @rule(index=indices, client=clients, lifetime=st.sampled_from([0, 1, 2, 5, 300]))
     def move(self, index: int, client: RawFiveTuple, lifetime: int) -> None:
-        self.twins.apply(7, self._pick(index), client, self.now + lifetime)
+        allocation = self._pick(index)
+        if self.is_free(client, allocation):
+            self.twins.apply(7, allocation, client, self.now + lifetime)
 
     @rule(index=indices, client=clients)
     def leave(self, index: int, client: RawFiveTuple) -> None:
@@ -227,16 +241,34 @@ TestTableParity = TableParity.TestCase
 TestTableParity.settings = settings(stateful_step_count=80)
 
 
+class WorkersParity(TableParity):
+    """Two workers, each with a table of its own, do as one does. Of what no engine asks for and no
+    kernel grants (one path to two allocations, one address for two), each would know its part."""
+
+    workers = 2
+
+    def is_free(self, path: RawFiveTuple, allocation: int | None = None) -> bool:
+        found = self.twins.fake._by_client.get(path)
+        return found is None or found.number == allocation
+
+    def is_unbound(self, port: int, v6: bool) -> bool:
+        return Address(OUTSIDE_V6 if v6 else INSIDE, port) not in self.twins.fake._by_relayed
+
+
+TestWorkersParity = WorkersParity.TestCase
+TestWorkersParity.settings = settings(stateful_step_count=80)
+
+
 crowds = st.lists(packets, min_size=10, max_size=20) | st.lists(
     send_indications, min_size=10, max_size=20
 )
 
 
-@given(said=crowds, fingerprint=booleans)
+@given(said=crowds, fingerprint=booleans, workers=st.sampled_from([1, 2, 3]))
 def test_every_packet_to_a_flow_that_stands_gets_one_verdict(
-    said: list[bytes], fingerprint: bool
+    said: list[bytes], fingerprint: bool, workers: int
 ) -> None:
-    twins = Twins(fingerprint=fingerprint)
+    twins = Twins(fingerprint=fingerprint, workers=workers)
     for allocation, (client, port) in enumerate(zip(CLIENTS, PORTS, strict=False)):
         twins.apply(1, allocation, client, INSIDE, port, OUTSIDE, port, NOW + 1, 0)
         for ip in PEER_IPS:
