@@ -51,6 +51,7 @@ $(VENV)/cargo/bin/cargo-fuzz: | $(VENV)/run.stamp
 test: build $(VENV)/test.stamp lint $(VENV)/cargo/bin/cargo-fuzz  ## lint, Rust's tests, Python's tests, a little fuzzing, real clients against the running server
 	scripts/install-test-packages
 	$(CARGO) test --quiet --locked -p ferryman-flow -p ferryman-dtls -p ferryman-udp -p ferryman-xdp
+	FERRYMAN_TEST_WORKERS=2 $(CARGO) test --quiet --locked -p ferryman-udp
 	$(BIN)/python -m pytest $(PYTEST_FLAGS)
 	fuzz/run 2
 

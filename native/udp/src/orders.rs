@@ -15,6 +15,9 @@ use crate::queue::Event;
 use crate::relay::{Relay, RelayPlace};
 use crate::worker::Worker;
 
+/// The number of no allocation.
+const NOBODYS: u64 = 0;
+
 impl Worker {
     /// Obeys everything in the inbox, in order; `rung` if its bell is to be cleared.
     pub(crate) fn obey(&mut self, rung: bool) {
@@ -117,6 +120,9 @@ impl Worker {
             Change::CloseRelayed { allocation, family } => {
                 self.close_relayed(change, allocation, family);
             }
+            Change::Close {
+                allocation: NOBODYS,
+            } if self.ask_next(change) => {}
             Change::Close { allocation } => self.close_allocation(change, allocation),
             _ => match (self.forwarder.table.apply(change), change) {
                 (Applied::Rerouted(rerouted), _) => self.reroute(change, rerouted),
@@ -126,6 +132,19 @@ impl Worker {
                 _ => {}
             },
         }
+    }
+
+    /// Whether all workers are well is asked with an allocation that nobody has: it goes from one to
+    /// the next, and the last one answers.
+    fn ask_next(&self, change: Change) -> bool {
+        let shared = &self.forwarder.shared;
+        let next = shared.worker + 1;
+        let is_other = next < shared.crew.count();
+        if is_other {
+            let order = Order::Obey(Command::Change(change));
+            shared.crew.post(next, order);
+        }
+        is_other
     }
 
     fn close_allocation(&mut self, change: Change, allocation: u64) {

@@ -481,6 +481,16 @@ fn tcp_allocations_of_two_workers_reach_each_other() {
 }
 
 #[test]
+fn whether_all_are_well_is_answered_once() {
+    let rig = rig();
+    for _ in 0..3 {
+        assert_eq!(rig.close(0), ferryman_flow::Usage::default());
+    }
+    rig.is_alive();
+    assert!(rig.datapath.drain(64).is_empty());
+}
+
+#[test]
 fn limits_hold_for_all_workers_together() {
     let rig = of(Choices {
         total_connections: 8,
