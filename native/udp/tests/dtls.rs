@@ -479,7 +479,7 @@ fn the_oldest_association_without_an_allocation_goes_for_the_newest() {
 
 #[test]
 fn one_source_has_so_many_handshakes_and_its_oldest_goes() {
-    let rig = served(Settings::default());
+    let rig = serving(Rig::alone(Settings::default()));
     let mut clients: Vec<_> = (0..70)
         .map(|_| {
             let mut client = Dtls::at(rig.udp);
