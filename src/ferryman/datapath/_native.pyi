@@ -63,8 +63,7 @@ _RawEvent: TypeAlias = tuple[Any, ...]
 class Datapath:
     """The worker threads and their sockets. Methods may be called from any thread; none waits for
     a worker but `stop`, and no worker waits for Python. An allocation lives with the worker through
-    whose socket it was asked for; a 5-tuple's socket number modulo the number of workers tells which
-    that is.
+    whose socket it was asked for: a 5-tuple's socket number modulo the number of workers.
     """
 
     def __new__(
@@ -202,8 +201,8 @@ class Datapath:
         """A descriptor that is readable while `drain` has something."""
 
     def drain(self, limit: int = 64) -> list[_RawEvent]:
-        """Takes up to `limit` events, those of each worker in order; `fileno` stays readable if some
-        are left."""
+        """Takes up to `limit` events, those of each worker in order; `fileno` stays readable if
+        some are left."""
 
     def apply(self, commands: Sequence[_RawCommand]) -> None:
         """Gives commands to the workers; those for one client are obeyed in order. A Reply leaves
