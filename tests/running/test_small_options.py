@@ -52,7 +52,7 @@ def test_stun_only_answers_binding_and_no_turn_request(tmp_path: Path) -> None:
         TurnClient(server.port, "alice", "sesame") as client,
     ):
         with pytest.raises(TimeoutError):
-            client.allocate()
+            client.challenge()
         assert answers(server.port)
     assert "no credentials" not in server.log
 

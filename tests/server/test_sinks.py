@@ -64,6 +64,17 @@ def test_after_a_rename_and_reopen_every_line_is_in_one_of_the_files(tmp_path: P
     assert {int(n) for text in files for n in re.findall(r"number=(\d+)", text)} == set(range(5000))
 
 
+def test_what_waits_when_a_file_is_reopened_is_in_the_old_one(tmp_path: Path) -> None:
+    path = tmp_path / "turn.log"
+    sink = LogFile(path)
+    sink.write_line("one", "info")
+    path.rename(tmp_path / "old")
+    sink.reopen()
+    put(sink, "two")
+    assert (tmp_path / "old").read_text() == "one\n"
+    assert path.read_text() == "two\n"
+
+
 def test_a_file_that_was_moved_away_is_noticed_without_a_signal(tmp_path: Path) -> None:
     path, clock = tmp_path / "turn.log", Clock()
     sink = LogFile(path, clock=clock)
