@@ -6,6 +6,7 @@ rows of `engine/refusals.py`; what nobody pins or nobody keeps is an error.
 
 from __future__ import annotations
 
+import ast
 import importlib
 import inspect
 import pkgutil
@@ -52,15 +53,15 @@ class Row(NamedTuple):
 
 
 def rows() -> list[Row]:
-    """Every marked test of this package, ordered by clause."""
+    """Every marked test, ordered by clause: of this package, the engine's and the program's."""
     found = [
         Row(
             mark.args[0],
             mark.args[1],
             mark.args[2],
-            f"{module.__name__.rpartition('.')[2]}.py::{name}",
+            f"{_file(module)}::{name}",
         )
-        for module in _modules()
+        for module in (*_modules(), *_modules_elsewhere())
         for name, function in inspect.getmembers(module, inspect.isfunction)
         for mark in getattr(function, "pytestmark", ())
         if mark.name == "clause"
@@ -106,6 +107,19 @@ def _modules() -> Iterator[ModuleType]:
             yield importlib.import_module(f"tests.conformance.{module.name}")
 
 
+def _modules_elsewhere() -> Iterator[ModuleType]:
+    """Those beside this package that pin clauses, too: by a clock of their own, or by hand."""
+    for folder in ("engine", "running"):
+        for file in sorted((ROOT / "tests" / folder).glob("test_*.py")):
+            if "\n@clause(" in file.read_text(encoding="utf-8"):
+                yield importlib.import_module(f"tests.{folder}.{file.stem}")
+
+
+def _file(module: ModuleType) -> str:
+    name = module.__name__.removeprefix("tests.").removeprefix("conformance.")
+    return name.replace(".", "/") + ".py"
+
+
 def _order(section: str) -> tuple[str, list[int]]:
     document, _, clauses = section.partition(" §")
     return document, [int(number) for number in re.findall(r"\d+", clauses)]
@@ -144,13 +158,25 @@ def _refusals() -> Iterator[str]:
 
 
 def engine_test(refusal: str) -> str:
-    """A test of the engine, auth or server that speaks the refusal's name."""
+    """A test of the engine, auth or server that speaks the refusal's name, as file::test."""
     spoken = re.compile(rf"\bRefusal\.{refusal}\b")
     for file in sorted((ROOT / "tests").rglob("test_*.py")):
         name = file.relative_to(ROOT / "tests")
-        if name.parts[0] != "conformance" and spoken.search(file.read_text(encoding="utf-8")):
-            return str(name)
+        text = file.read_text(encoding="utf-8")
+        if name.parts[0] != "conformance" and spoken.search(text):
+            for test, source in _tests(text):
+                if spoken.search(source):
+                    return f"{name}::{test}"
     return ""
+
+
+def _tests(text: str) -> Iterator[tuple[str, str]]:
+    """The tests of a file, each with its decorators and body."""
+    lines = text.splitlines()
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
+            first = min((one.lineno for one in node.decorator_list), default=node.lineno)
+            yield node.name, "\n".join(lines[first - 1 : node.end_lineno])
 
 
 def _record() -> Iterator[str]:

@@ -12,7 +12,7 @@ from tests.conformance.crafting import plain
 from tests.conformance.subject import Subject
 from tests.turn_client import Peer, TurnClient
 
-TLS = "native/udp/src/tls.rs"
+CERTIFICATE = "native/udp/src/certificate.rs"
 VERSIONS = [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3]
 
 
@@ -54,7 +54,7 @@ def test_a_call_goes_over_tls(subject: Subject, peer: Peer, version: ssl.TLSVers
         assert client.receive_channel() == (0x4000, b"x" * 1001)
 
 
-@clause("RFC 8489 §6.2.3", "versions below TLS 1.2 are not spoken", TLS)
+@clause("RFC 8489 §6.2.3", "versions below TLS 1.2 are not spoken", CERTIFICATE)
 @pytest.mark.filterwarnings("ignore:ssl.TLSVersion")
 def test_old_versions_are_refused(subject: Subject) -> None:
     tls = context(ssl.TLSVersion.TLSv1_1)
@@ -63,7 +63,7 @@ def test_old_versions_are_refused(subject: Subject) -> None:
         connect(subject, tls)
 
 
-@clause("RFC 7443 §2", "`stun.turn` and `stun.nat-discovery` are agreed to", TLS)
+@clause("RFC 7443 §2", "`stun.turn` and `stun.nat-discovery` are agreed to", CERTIFICATE)
 @pytest.mark.parametrize("name", ["stun.turn", "stun.nat-discovery"])
 def test_the_protocol_can_be_named(subject: Subject, name: str) -> None:
     with connect(subject, context(alpn=(name,))) as client:
@@ -71,13 +71,13 @@ def test_the_protocol_can_be_named(subject: Subject, name: str) -> None:
         assert client.allocate().code == 0
 
 
-@clause("RFC 7301 §3.2", "a client that offers other protocols only is refused", TLS)
+@clause("RFC 7301 §3.2", "a client that offers other protocols only is refused", CERTIFICATE)
 def test_another_protocol_is_refused(subject: Subject) -> None:
     with pytest.raises((ssl.SSLError, ConnectionError)):
         connect(subject, context(alpn=("h2",)))
 
 
-@clause("RFC 7443 §2", "a client need not name a protocol", TLS)
+@clause("RFC 7443 §2", "a client need not name a protocol", CERTIFICATE)
 def test_no_protocol_need_be_named(subject: Subject) -> None:
     with connect(subject, context()) as client:
         assert agreed(client) is None

@@ -9,6 +9,7 @@ from ferryman.engine.settings import SECOND, Settings
 from ferryman.wire.address import Address
 from ferryman.wire.registry import CHANNEL_NUMBERS_RFC5766, Attribute, Method
 from ferryman.wire.values import encode_channel_number
+from tests.conformance.clause import CHANNEL, clause
 from tests.engine.desk import PEER, PEER_V6, REALM, RELAY_V4, Client, Desk
 
 OTHER = Address.of("8.8.4.5", 5000)
@@ -22,6 +23,7 @@ def client() -> Client:
     return client
 
 
+@clause("RFC 8656 §12", "a channel lasts 600 seconds, its permission 300", CHANNEL)
 def test_a_channel_lasts_600_s_and_its_permission_300_s(client: Client) -> None:
     now = client.desk.now
     answer = client.bind(0x4000, PEER)
@@ -97,6 +99,10 @@ def test_two_ports_of_one_peer_are_two_channels(client: Client) -> None:
     assert client.bind(0x4001, Address(PEER.ip, PEER.port + 1)).code == 0
 
 
+QUARANTINE = "number and peer of an expired channel rest for 300 seconds"
+
+
+@clause("RFC 8656 §12", QUARANTINE, "src/ferryman/engine/channel.py")
 @pytest.mark.parametrize(("number", "peer"), [(0x4000, OTHER), (0x4001, PEER)])
 def test_number_and_peer_are_in_quarantine_for_300_s_after_expiry(
     number: int, peer: Address

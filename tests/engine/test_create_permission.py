@@ -9,6 +9,7 @@ from ferryman.engine.journal import RefusedRequest
 from ferryman.engine.settings import SECOND, Settings
 from ferryman.wire.address import Address
 from ferryman.wire.registry import Attribute, Method
+from tests.conformance.clause import PERMISSION, clause
 from tests.engine.desk import PEER, PEER_V6, REALM, RELAY_V4, Client, Desk
 
 
@@ -19,6 +20,7 @@ def client() -> Client:
     return client
 
 
+@clause("RFC 8656 §9", "a permission lasts 300 seconds", PERMISSION)
 def test_a_permission_lasts_three_hundred_seconds(client: Client) -> None:
     answer = client.permit(PEER)
     assert answer.code == 0

@@ -19,6 +19,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
 from tests.certificates import Pair, certificate, make_pair, new_key
+from tests.conformance.clause import clause
 from tests.running.conftest import ACCOUNTS, logged
 from tests.servers import RunningServer, answers, free_port, has_ipv6, program, start_server
 
@@ -86,6 +87,7 @@ def resident_kib(server: RunningServer) -> int:
     return int(status.split("VmRSS:")[1].split()[0])
 
 
+@clause("RFC 7350 §3", "DTLS 1.2 carries STUN", "native/dtls/src/endpoint.rs")
 @pytest.mark.parametrize("kind", ["RSA-2048", "P-256", "P-384", "Ed25519"])
 def test_a_certificate_of_each_kind_serves(tmp_path: Path, kind: str) -> None:
     pair = make_pair(tmp_path, kind, authority=True)
@@ -120,6 +122,7 @@ def test_a_client_over_ipv6_is_served(server: RunningServer) -> None:
     assert "Protocol  : DTLSv1.2" in handshake(server.port, host="::1")
 
 
+@clause("RFC 7350 §3", "DTLS and UDP may share a port", "native/udp/src/dtls.rs")
 def test_dtls_and_plain_udp_share_both_ports(tmp_path: Path, pair: Pair) -> None:
     port = free_port()
     lines = [*ACCOUNTS, *pair.lines, f"tls-listening-port={port}"]

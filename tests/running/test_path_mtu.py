@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
-import pytest
+from tests.conformance.clause import clause
+from tests.running.alone import run_alone
 
-from tests.servers import REPOSITORY
-
-# A user namespace of its own as well: then it takes no privileges, where the system permits it.
-ALONE = ["unshare", "--user", "--map-root-user", "--net"]
+ERRORS = "native/udp/src/error_queue.rs"
 
 
+@clause(
+    "RFC 8656 §13", "DONT-FRAGMENT is ignored between IPv4 and IPv6", "native/flow/src/table.rs"
+)
+@clause("RFC 8656 §14", "a packet with DF that is too long is told in an ICMP attribute", ERRORS)
+@clause("RFC 8656 §15", "from TCP to UDP DONT-FRAGMENT counts for either family", ERRORS)
 def test_a_packet_with_df_that_no_link_takes_is_told_of(tmp_path: Path) -> None:
-    if subprocess.run([*ALONE, "true"], capture_output=True, check=False).returncode:
-        pytest.skip("this system lets nobody make a network namespace")
-    command = [*ALONE, sys.executable, "-m", "tests.running.small_link", str(tmp_path)]
-    run = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
-    assert run.returncode == 0, run.stderr
+    run_alone("tests.running.small_link", tmp_path)

@@ -6,7 +6,7 @@ method live in the module named after it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from ferryman.engine import (
     allocate,
@@ -21,12 +21,12 @@ from ferryman.engine import (
 from ferryman.engine.changes import Reply
 from ferryman.engine.journal import RefusedRequest
 from ferryman.engine.proof import Proved
-from ferryman.engine.refusals import Refusal, Refused, unknown_attributes
+from ferryman.engine.refusals import Refusal, Refused
 from ferryman.engine.reply import reply
 from ferryman.engine.state import Exchange, Leases, Outcome, State
 from ferryman.wire.errors import Malformed
 from ferryman.wire.registry import UNDERSTOOD, Attribute, MessageClass, Method
-from ferryman.wire.values import encode_error
+from ferryman.wire.values import encode_error, encode_types
 
 Attributes = tuple[tuple[int, bytes], ...]
 Rules = Callable[[State, Exchange], Attributes | None]
@@ -114,7 +114,7 @@ def _apply_rules(state: State, exchange: Exchange) -> Attributes | None:
     understood = _UNDERSTOOD if state.settings.third_party else _UNDERSTOOD_WITHOUT_TOKENS
     unknown = exchange.message.unknown_required(understood[method])
     if unknown:
-        raise unknown_attributes(unknown)
+        raise _unknown_attributes(unknown)
     try:
         return _RULES[method](state, exchange)
     except Malformed as malformed:
@@ -134,4 +134,14 @@ def _entry(exchange: Exchange, refused: Refused) -> RefusedRequest:
         exchange.credential.username,
         refused.refusal,
         refused.detail,
+    )
+
+
+def _unknown_attributes(types: Iterable[int]) -> Refused:
+    """A 420 that names them in UNKNOWN-ATTRIBUTES (RFC 8489 §14.13)."""
+    listed = tuple(types)
+    return Refused(
+        Refusal.UNKNOWN_ATTRIBUTE,
+        ", ".join(f"0x{number:04X}" for number in listed),
+        ((Attribute.UNKNOWN_ATTRIBUTES, encode_types(listed)),),
     )

@@ -5,12 +5,8 @@ Knows the rules, not the requests: the modules named after the methods decide wh
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from enum import Enum
 from typing import NamedTuple
-
-from ferryman.wire.registry import Attribute
-from ferryman.wire.values import encode_types
 
 REASONS = {
     300: "Try Alternate",
@@ -205,13 +201,3 @@ class Refused(Exception):
         self.refusal = refusal
         self.detail = detail
         self.attributes = attributes
-
-
-def unknown_attributes(types: Iterable[int]) -> Refused:
-    """A 420 that names them in UNKNOWN-ATTRIBUTES (RFC 8489 §14.13)."""
-    listed = tuple(types)
-    return Refused(
-        Refusal.UNKNOWN_ATTRIBUTE,
-        ", ".join(f"0x{number:04X}" for number in listed),
-        ((Attribute.UNKNOWN_ATTRIBUTES, encode_types(listed)),),
-    )
