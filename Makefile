@@ -77,7 +77,7 @@ fuzz: build $(VENV)/test.stamp $(VENV)/cargo/bin/cargo-fuzz  ## every fuzz targe
 deb:  ## a Debian package for this machine's Debian, in build/deb
 	CARGO=$(CARGO) packaging/debian/build build/deb
 
-package-test: deb  ## the package in a clean Debian: installed, called, removed, purged (root, debootstrap)
+package-test: deb  ## the package in a clean Debian: installed, called, removed, purged (root, debootstrap, systemd-nspawn)
 	packaging/debian/try build/deb/ferryman_*.deb
 
 clean:  ## remove everything that was built

@@ -7,14 +7,17 @@ one.
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from textwrap import dedent
 
 import pytest
 
+from ferryman.config import load
 from tests.packaging.files import PACKAGING
 from tests.servers import RunningServer, free_port, start_server
 
@@ -173,3 +176,16 @@ def test_it_is_a_health_check_as_well(alive: bool, stun_server: RunningServer) -
         command, env=settings, check=False, capture_output=True, text=True, timeout=60
     )
     assert (found.returncode, found.stdout) == ((0, "127.0.0.1\n") if alive else (1, ""))
+
+
+def test_the_example_for_kubernetes_is_a_good_file_that_drains_in_time(tmp_path: Path) -> None:
+    text = (PACKAGING / "kubernetes/ferryman.yaml").read_text()
+    indented = text.partition("turnserver.conf: |\n")[2].partition("---\n")[0]
+    file = tmp_path / "turnserver.conf"
+    file.write_text(dedent(indented))
+    configuration = load(file, [])
+    assert [notice for notice in configuration.notices if notice.key != "cert"] == []
+    patience = re.search(r"^drain-timeout=(\d+)$", file.read_text(), re.MULTILINE)
+    grace = re.search(r"terminationGracePeriodSeconds: (\d+)\n", text)
+    assert patience and grace
+    assert int(patience[1]) + 15 <= int(grace[1])
