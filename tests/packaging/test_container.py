@@ -187,5 +187,6 @@ def test_the_example_for_kubernetes_is_a_good_file_that_drains_in_time(tmp_path:
     assert [notice for notice in configuration.notices if notice.key != "cert"] == []
     patience = re.search(r"^drain-timeout=(\d+)$", file.read_text(), re.MULTILINE)
     grace = re.search(r"terminationGracePeriodSeconds: (\d+)\n", text)
-    assert patience and grace
+    assert patience
+    assert grace
     assert int(patience[1]) + 15 <= int(grace[1])
