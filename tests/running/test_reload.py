@@ -206,6 +206,16 @@ def test_the_external_address_changes_for_those_who_come(tmp_path: Path) -> None
             assert client.relayed().host == "203.0.113.10"
 
 
+def test_the_log_says_more_and_less(tmp_path: Path) -> None:
+    with reloadable(tmp_path) as running, call_of(alice(running.port)) as call:
+        running.change(("", "verbose"))
+        assert call.client.refresh(600).code == 0
+        running.wait_for("refreshed", 3)
+        running.change(("verbose", "log-min-level=error"))
+        assert code_of(running.port, "mallory", "guess") == 401
+        assert "refused" not in "".join(running.since())
+
+
 def test_what_needs_a_restart_is_named_and_stays(tmp_path: Path) -> None:
     with reloadable(tmp_path) as running, call_of(alice(running.port)) as call:
         verdict = running.change(

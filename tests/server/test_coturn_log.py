@@ -48,7 +48,9 @@ def lines(*entries: Entry, level: int = 10) -> list[str]:
     stream = io.StringIO()
     steady = SteadyStream(stream)
     log = make_log(Format.COTURN, level, steady)
-    CoturnJournalLog(log, steady, "north.gov", Lifetimes(300, 600)).write(list(entries), now=SECOND)
+    CoturnJournalLog(log, steady, "north.gov", lambda: Lifetimes(300, 600)).write(
+        list(entries), now=SECOND
+    )
     return stream.getvalue().splitlines()
 
 

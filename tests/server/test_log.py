@@ -58,7 +58,7 @@ def entries(user: str) -> list[Entry]:
 
 def journal_log(style: Format, log: FilteringBoundLogger, stream: SteadyStream) -> JournalLog:
     if style is Format.COTURN:
-        return CoturnJournalLog(log, stream, "ferry.example", Lifetimes(300, 600))
+        return CoturnJournalLog(log, stream, "ferry.example", lambda: Lifetimes(300, 600))
     return JournalLog(log, stream)
 
 

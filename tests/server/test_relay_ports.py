@@ -370,3 +370,42 @@ def test_a_reservation_that_comes_back_after_a_change_is_given_with_the_new_addr
     relay.rename(r7="203.0.113.2")
     relay.ports.give_back(lease)
     assert relay.taken().advertised == Address.of("203.0.113.2", 50_000)
+
+
+def test_another_range_holds_for_new_leases_and_for_those_that_come_back() -> None:
+    sockets = Sockets()
+    ports = make(sockets, 50_000, 50_099)
+    old = [taken(ports) for _ in range(3)]
+    ports.use_range(40_000, 40_009)
+    assert {address.port for _, address in sockets.bound} == {lease.bound.port for lease in old}
+    new = {taken(ports).bound.port for _ in range(10)}
+    assert new == set(range(40_000, 40_010))
+    assert ports.lease(IPV4, LOCAL, now=0) is Refusal.NO_PORT
+    ports.give_back(old[0])
+    assert (Transport.UDP, old[0].bound) not in sockets.bound
+    ports.closed(old[1])
+    assert ports.lease(IPV4, LOCAL, now=0) is Refusal.NO_PORT
+
+
+def test_a_lease_is_remembered_while_another_range_holds() -> None:
+    """Two relay IPs behind one public IP share their numbers, also those that are out of range."""
+    sockets = Sockets()
+    public = Address.of("203.0.113.1", 0).ip
+    ips = tuple(Address.of(host, 0).ip for host in ("192.0.2.7", "192.0.2.8"))
+    ports = make(sockets, 50_000, 50_003, relay_ips=ips, external=dict.fromkeys(ips, public))
+    leases = [taken(ports) for _ in range(2)]
+    ports.use_range(40_000, 40_003)
+    ports.use_range(50_000, 50_003)
+    again = [taken(ports) for _ in range(2)]
+    assert len({lease.advertised for lease in leases + again}) == 4
+    assert ports.lease(IPV4, LOCAL, now=0) is Refusal.NO_PORT
+    ports.closed(leases[0])
+    assert taken(ports).bound.port == leases[0].bound.port
+
+
+def test_an_overlapping_range_keeps_what_is_out() -> None:
+    ports = make(Sockets(), 50_000, 50_003)
+    out = {taken(ports).bound.port for _ in range(4)}
+    ports.use_range(50_000, 50_007)
+    assert {taken(ports).bound.port for _ in range(4)}.isdisjoint(out)
+    assert ports.lease(IPV4, LOCAL, now=0) is Refusal.NO_PORT

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Callable
@@ -12,9 +13,17 @@ from structlog.typing import FilteringBoundLogger, Processor
 
 from ferryman.config import Configuration
 from ferryman.config.values import LogFormat, LogOutput, LogStream
+from ferryman.engine.state import State
 from ferryman.server.coturn_log import CoturnJournalLog, Lifetimes
 from ferryman.server.journal_log import JournalLog
-from ferryman.server.log import LocalTime, SecondsSinceStart, SteadyStream
+from ferryman.server.log import (
+    Format,
+    LocalTime,
+    SecondsSinceStart,
+    SteadyStream,
+    Threshold,
+    make_log,
+)
 from ferryman.server.sinks import LOG_DAEMON, SYSLOG_SOCKET, LogFile, Sink, Syslog
 
 
@@ -25,6 +34,28 @@ class Opened(NamedTuple):
     stream: SteadyStream
     complaints: list[str]
     on_stderr: bool
+
+
+class OpenLog(NamedTuple):
+    """A log, where its lines go, how much it says, and whether stderr has it."""
+
+    log: FilteringBoundLogger
+    stream: SteadyStream
+    threshold: Threshold
+    on_stderr: bool
+
+
+def open_log(
+    configuration: Configuration, program: str, *, in_background: bool
+) -> tuple[OpenLog, list[str]]:
+    """The log as it is configured; the rest as in `open_log_output`."""
+    stream, complaints, on_stderr = open_log_output(
+        configuration.log_output, program, in_background=in_background
+    )
+    threshold = Threshold(threshold_of(configuration))
+    style = Format(configuration.log_format.value)
+    log = make_log(style, threshold, stream, stamp_of(configuration.log_output))
+    return OpenLog(log, stream, threshold, on_stderr), complaints
 
 
 def open_log_output(
@@ -74,11 +105,18 @@ def stamp_of(output: LogOutput) -> Processor | None:
     return LocalTime(output.time) if output.time is not None else None
 
 
-def journal_log(
-    configuration: Configuration, log: FilteringBoundLogger, stream: SteadyStream
-) -> JournalLog:
+def threshold_of(configuration: Configuration) -> int:
+    """The lowest level that is logged, as `logging` numbers it."""
+    return logging.getLevelNamesMapping()[configuration.log_level.value.upper()]
+
+
+def journal_log(configuration: Configuration, state: State, opened: OpenLog) -> JournalLog:
     """The journal's writer, in the words that were asked for."""
+    log, stream = opened.log, opened.stream
     if configuration.log_format is not LogFormat.COTURN:
         return JournalLog(log, stream)
-    lifetimes = Lifetimes(configuration.permission_lifetime, configuration.channel_lifetime)
+
+    def lifetimes() -> Lifetimes:
+        return Lifetimes(state.settings.permission_lifetime, state.settings.channel_lifetime)
+
     return CoturnJournalLog(log, stream, configuration.realm, lifetimes)

@@ -15,6 +15,7 @@ from structlog.typing import FilteringBoundLogger
 
 from ferryman.app.certificate import Secured, read_secured, secure_anew
 from ferryman.app.keys import keys_of, secrets_of, token_database
+from ferryman.app.log_output import threshold_of
 from ferryman.app.reload_limits import changes, within_limits
 from ferryman.app.running import Running
 from ferryman.app.translation import to_server_settings
@@ -89,18 +90,16 @@ class Reload:
 
     async def _work(self) -> None:
         while self._wishes:
-            try:
-                await self._wishes.pop(0)()
-            except Exception:
-                self._log.exception("a reload has failed; please report this")
+            await self._wishes.pop(0)()
 
     async def _reload(self) -> None:
         self._manager.reloading()
-        trouble = "by a fault of the server"
         try:
             trouble = await self._attempt()
-        finally:
-            self._manager.reloaded(trouble)
+        except Exception:
+            trouble = "a fault of the server"
+            self._log.exception("a reload has failed; please report this")
+        self._manager.reloaded(trouble)
 
     async def _attempt(self) -> str:
         """Why nothing has changed; nothing where it has."""
@@ -175,6 +174,7 @@ class Reload:
         for key in prepared.stays:
             self._log.warning("needs a restart, stays as it was", what=key)
         self._log.info("reloaded", changed=",".join(changes(before, now)))
+        self._running.threshold.level = threshold_of(now)
 
     async def _renew(self) -> None:
         running = self._running

@@ -9,7 +9,6 @@ from ferryman.config import Configuration, ConfigurationError
 AT_RESTART = {
     "realm": "realm",
     "state_dir": "state-dir",
-    "log_level": "log-min-level",
     "log_format": "log-format",
     "log_output": "where the log goes",
     "socket_buffer": "sock-buf-size",

@@ -24,6 +24,7 @@ from ferryman.server.discovery import offer_discovery
 from ferryman.server.external_address import ExternalAddresses
 from ferryman.server.leaving import Patience
 from ferryman.server.listening import Listeners
+from ferryman.server.log import Threshold
 from ferryman.server.pump import Pump
 from ferryman.server.relay_addresses import RelayAddresses
 from ferryman.server.relay_ports import RelayPorts
@@ -45,6 +46,7 @@ class Running:
     secured: Secured | None
     database: OauthKeys | None
     log: FilteringBoundLogger
+    threshold: Threshold
 
     def patience(self) -> Patience:
         """How long this server drains."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import os
 import signal
 import sys
@@ -18,7 +17,7 @@ from ferryman.app.background import detach
 from ferryman.app.certificate import read_secured, secure
 from ferryman.app.greeting import greet
 from ferryman.app.keys import keys_of, secrets_of, token_chore, token_database
-from ferryman.app.log_output import journal_log, open_log_output, stamp_of
+from ferryman.app.log_output import OpenLog, journal_log, open_log
 from ferryman.app.privileges import PrivilegeError
 from ferryman.app.process import raise_open_files_limit, settle_memory
 from ferryman.app.relay_sockets import bind_relay, release_relay
@@ -37,7 +36,6 @@ from ferryman.server.external_address import ExternalAddressError, ExternalAddre
 from ferryman.server.gate_log import GateLog
 from ferryman.server.leaving import Leaving
 from ferryman.server.listening import ListenError, Listeners
-from ferryman.server.log import Format, SteadyStream, make_log
 from ferryman.server.pump import Pump
 from ferryman.server.relay_addresses import RelayAddresses
 from ferryman.server.relay_ports import RelayPorts
@@ -54,12 +52,6 @@ _CANNOT_START = (
     StateFileError,
     StoreError,
 )
-_LEVELS = {
-    "debug": logging.DEBUG,
-    "info": logging.INFO,
-    "warning": logging.WARNING,
-    "error": logging.ERROR,
-}
 
 
 def main() -> None:
@@ -92,25 +84,23 @@ def serve(
     background = detach() if configuration.daemon else None
     if isinstance(background, int):
         return background
-    stream, complaints, on_stderr = open_log_output(
-        configuration.log_output, flags.program, in_background=background is not None
+    opened, complaints = open_log(
+        configuration, flags.program, in_background=background is not None
     )
-    level = _LEVELS[configuration.log_level.value]
-    style = Format(configuration.log_format.value)
-    log = make_log(style, level, stream, stamp_of(configuration.log_output))
+    log = opened.log
     for complaint in complaints:
-        _complain(complaint, log, on_stderr=on_stderr)
+        _complain(complaint, opened)
     log.info("starting", version=__version__, realm=configuration.realm)
     _log_notices(configuration, log)
     raise_open_files_limit()
-    standing = Standing(configuration, background, stream, log)
+    standing = Standing(configuration, background, opened.stream, log)
     try:
         secrets = secrets_of(configuration)
         settings = to_server_settings(configuration)
         externals = ExternalAddresses(settings, resolve, log, external_seconds)
-        asyncio.run(_run(configuration, secrets, flags, externals, log, stream, standing))
+        asyncio.run(_run(configuration, secrets, flags, externals, opened, standing))
     except _CANNOT_START as error:
-        _complain(str(error), log, on_stderr=on_stderr)
+        _complain(str(error), opened)
         return 1
     except Exception:
         log.exception("the server failed; please report this")
@@ -120,10 +110,10 @@ def serve(
     return 0
 
 
-def _complain(text: str, log: FilteringBoundLogger, *, on_stderr: bool) -> None:
+def _complain(text: str, opened: OpenLog) -> None:
     """On stderr as well, wherever the log goes: somebody may be waiting there."""
-    log.error(text)
-    if not on_stderr:
+    opened.log.error(text)
+    if not opened.on_stderr:
         with contextlib.suppress(OSError):
             print(text, file=sys.stderr, flush=True)
 
@@ -133,10 +123,10 @@ async def _run(
     secrets: tuple[str, ...],
     flags: ServeFlags,
     externals: ExternalAddresses,
-    log: FilteringBoundLogger,
-    stream: SteadyStream,
+    opened: OpenLog,
     standing: Standing,
 ) -> None:
+    log, stream, threshold, _ = opened
     datapath = _native.Datapath(
         fingerprint=configuration.fingerprint,
         mapped_address=configuration.mapped_address,
@@ -165,7 +155,7 @@ async def _run(
     )
     database = token_database(configuration, log)
     keys = keys_of(configuration, secrets, database)
-    journal = journal_log(configuration, log, stream)
+    journal = journal_log(configuration, state, opened)
     pump = Pump(datapath, state, keys, ports, journal, log)
     running = Running(
         configuration,
@@ -179,6 +169,7 @@ async def _run(
         secured,
         database,
         log,
+        threshold,
     )
     externals.use = running.use
     running.guard()

@@ -7,6 +7,7 @@ with the client's address, which coturn leaves out. Knows how entries read, not 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import NamedTuple
 
 from structlog.typing import FilteringBoundLogger
@@ -56,14 +57,15 @@ class Lifetimes(NamedTuple):
 
 
 class CoturnJournalLog(JournalLog):
-    """Writes entries as coturn does. `realm` is the one that clients are told."""
+    """Writes entries as coturn does. `realm` is the one that clients are told, `lifetimes` those
+    that hold now."""
 
     def __init__(
         self,
         log: FilteringBoundLogger,
         stream: SteadyStream,
         realm: str,
-        lifetimes: Lifetimes,
+        lifetimes: Callable[[], Lifetimes],
     ) -> None:
         super().__init__(log, stream)
         self._realm = _plain(realm)
@@ -105,11 +107,11 @@ class CoturnJournalLog(JournalLog):
 
     def _permitted(self, entry: Permitted) -> None:
         for peer in entry.peers:
-            self._told(entry, f"peer {peer} lifetime updated: {self._lifetimes.permission}")
+            self._told(entry, f"peer {peer} lifetime updated: {self._lifetimes().permission}")
         self._succeeded(entry, Method.CREATE_PERMISSION)
 
     def _channel_bound(self, entry: ChannelBound) -> None:
-        self._told(entry, f"peer {entry.peer} lifetime updated: {self._lifetimes.channel}")
+        self._told(entry, f"peer {entry.peer} lifetime updated: {self._lifetimes().channel}")
         self._succeeded(entry, Method.CHANNEL_BIND)
 
     def _moving(self, entry: Moving) -> None:

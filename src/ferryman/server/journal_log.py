@@ -63,7 +63,6 @@ class JournalLog:
         self._in_second = 0
         self._suppressed = 0
         self._silences: dict[Silence, tuple[int, Unanswered]] = {}
-        self._verbose = log.is_enabled_for(logging.DEBUG)
         self._writers: dict[type, Callable[[Any], None]] = {
             Challenged: self._challenged,
             Unanswered: self._unanswered,
@@ -85,9 +84,10 @@ class JournalLog:
         """Write the entries down; `now` in nanoseconds paces the lines that strangers cause."""
         if now // SECOND != self._second:
             self._new_second(now // SECOND)
+        verbose = self._log.is_enabled_for(logging.DEBUG)
         with self._stream.hold():
             for entry in entries:
-                if self._verbose or not isinstance(entry, _DETAILS):
+                if verbose or not isinstance(entry, _DETAILS):
                     self._writers[type(entry)](entry)
 
     def tell_suppressed(self) -> None:

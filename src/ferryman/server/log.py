@@ -13,6 +13,7 @@ import re
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from enum import Enum
 from typing import TextIO
 
@@ -107,28 +108,54 @@ class Format(Enum):
     COTURN = "coturn"
 
 
+@dataclass
+class Threshold:
+    """The lowest level that is logged; may change at any time."""
+
+    level: int = logging.INFO
+
+    def __call__(self, _: WrappedLogger, level: str, event: EventDict) -> EventDict:
+        if logging.getLevelNamesMapping()[level.upper()] < self.level:
+            raise structlog.DropEvent
+        return event
+
+
+def _filtering(threshold: Threshold) -> type[FilteringBoundLogger]:
+    class Filtering(structlog.make_filtering_bound_logger(logging.DEBUG)):  # type: ignore[misc]
+        def is_enabled_for(self, level: int) -> bool:
+            return level >= threshold.level
+
+        def get_effective_level(self) -> int:
+            return threshold.level
+
+    return Filtering
+
+
 def make_log(
     style: Format,
-    level: int = logging.INFO,
+    level: int | Threshold = logging.INFO,
     stream: SteadyStream | None = None,
     stamp: Processor | None = None,
 ) -> FilteringBoundLogger:
-    """A logger that writes to `stream` (stderr); entries under `level` cost nearly nothing.
+    """A logger that writes to `stream` (stderr); entries under `level` are dropped first of
+    all, and who has many asks `is_enabled_for`.
 
     `stamp`: writes the time of a line; by default ISO 8601, in UTC or as coturn has it. JSON has
     always the former.
     """
+    threshold = level if isinstance(level, Threshold) else Threshold(level)
     if stamp is None or style is Format.JSON:
         iso = structlog.processors.TimeStamper(fmt="iso", utc=True)
         stamp = LocalTime(COTURN_TIME) if style is Format.COTURN else iso
     log: FilteringBoundLogger = structlog.wrap_logger(
         _Lines(stream or SteadyStream(sys.stderr)),
         processors=[
+            threshold,
             stamp,
             structlog.processors.format_exc_info,
             {Format.TEXT: _text, Format.JSON: _json, Format.COTURN: _coturn}[style],
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
+        wrapper_class=_filtering(threshold),
         cache_logger_on_first_use=True,
     )
     return log
