@@ -12,7 +12,10 @@ from pathlib import Path
 import pytest
 
 from ferryman.auth.time_limited import password_for
-from ferryman.wire.registry import Attribute
+from ferryman.wire.address import Address
+from ferryman.wire.message import encode
+from ferryman.wire.registry import Attribute, MessageClass, Method
+from ferryman.wire.values import decode_address_untrusted
 from tests.certificates import make_pair, pem
 from tests.running.reloading import CHANNEL, OPEN, call_of, reloadable
 from tests.running.test_tls import der, shown, trusting
@@ -175,6 +178,41 @@ def test_a_listener_that_cannot_be_opened_changes_nothing(tmp_path: Path) -> Non
         assert code_of(running.port, "bob", "hunter2") == 0
         with alice(running.port, stream=True) as client:
             assert client.allocate().code == 0
+
+
+def test_the_certificate_goes_back_where_a_listener_cannot_be_opened(tmp_path: Path) -> None:
+    old, new = make_pair(tmp_path, authority=True), make_pair(tmp_path, name="new.test")
+    other = free_port()
+    lines = [*OPEN, *old.lines, "tls-listening-port=0"]
+    with (
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken,
+        reloadable(tmp_path, lines) as running,
+    ):
+        taken.bind(("127.0.0.1", other))
+        moved = (f"listening-port={running.port}", f"listening-port={other}")
+        assert "cannot listen" in running.change(moved, *zip(old.lines, new.lines, strict=True))
+        assert shown(running.port) == der(old)
+
+
+def test_nat_behaviour_discovery_is_switched_on_and_off(tmp_path: Path) -> None:
+    """Its second port is opened with it, and OTHER-ADDRESS shows that it is offered."""
+    other = free_port()
+    asked = ["listening-ip=127.0.0.2", "rfc5780", f"alt-listening-port={other}"]
+    with reloadable(tmp_path) as running, call_of(alice(running.port)):
+        assert other_address(running.port) is None
+        running.change(*[("", line) for line in asked])
+        assert other_address(running.port) == Address.of("127.0.0.2", other)
+        assert answers(other)
+        running.change(*[(line, "") for line in asked])
+        assert other_address(running.port) is None
+        assert not answers(other)
+
+
+def other_address(port: int) -> Address | None:
+    with TurnClient(port, "", "") as client:
+        answer = client.ask(encode(MessageClass.REQUEST, Method.BINDING, bytes(12), ()))
+    value = answer.message.first(Attribute.OTHER_ADDRESS)
+    return None if value is None else decode_address_untrusted(value)
 
 
 def test_an_address_under_an_open_wildcard_waits_for_a_restart(tmp_path: Path) -> None:
