@@ -272,7 +272,10 @@ def test_what_needs_a_restart_is_named_and_stays(tmp_path: Path) -> None:
 
 def test_a_reload_makes_no_open_relay(tmp_path: Path) -> None:
     with reloadable(tmp_path) as running:
-        assert "no-auth" in running.change(("", "no-auth"))
+        gone = [(line, "") for line in OPEN if line.startswith(("user=", "static-auth-secret="))]
+        verdict = running.change(("", "no-auth"), *gone)
+        assert "not reloaded" in verdict
+        assert "no-auth: needs a restart" in verdict
         assert code_of(running.port, "mallory", "guess") == 401
 
 
