@@ -249,6 +249,8 @@ def test_the_log_says_more_and_less(tmp_path: Path) -> None:
         running.change(("", "verbose"))
         assert call.client.refresh(600).code == 0
         running.wait_for("refreshed", 3)
+        assert code_of(running.port, "bob", "hunter2") == 0
+        running.wait_for("challenged", 3)
         running.change(("verbose", "log-min-level=error"))
         assert code_of(running.port, "mallory", "guess") == 401
         assert "refused" not in "".join(running.since())

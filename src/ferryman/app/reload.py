@@ -174,7 +174,7 @@ class Reload:
         for key in prepared.stays:
             self._log.warning("needs a restart, stays as it was", what=key)
         self._log.info("reloaded", changed=",".join(changes(before, now)))
-        self._running.threshold.level = threshold_of(now)
+        self._running.say(threshold_of(now))
 
     async def _renew(self) -> None:
         running = self._running

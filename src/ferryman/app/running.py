@@ -57,6 +57,11 @@ class Running:
         verbose = self.log.is_enabled_for(logging.DEBUG)
         door.guard(self.datapath, None if verbose else gate_of(self.state))
 
+    def say(self, level: int) -> None:
+        """Log what has this level at least, as `logging` numbers it."""
+        self.threshold.level = level
+        self.guard()
+
     def refresh_own_addresses(self) -> None:
         """Keeps the peer rules true while the machine's addresses come and go."""
         own_address_watch(self.state, lambda: self.externals.settings, self.log)()
