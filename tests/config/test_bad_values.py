@@ -36,6 +36,8 @@ ADDRESS = "expected an IP address or a host name"
         ("user-quota=2147483648", whole("2147483648")),
         ("unauthorized-ratelimit-rps=0", whole("0", 1, 1_000_000)),
         ("unauthorized-ratelimit-rps=ten", whole("ten", 1, 1_000_000)),
+        ("relay-threads=129", whole("129", 0, 128)),
+        ("cpus=all", whole("all", 0, 128)),
         ("max-permissions=0", whole("0", 1, 65536)),
         ("max-channels=16385", whole("16385", 1, 16384)),
         ("bps-capacity=10M", whole("10M", high=2**63 - 1)),

@@ -83,7 +83,7 @@ def keys_warned_of(configuration: Configuration) -> set[str]:
         ("tls", set()),
         ("hardening", set()),
         ("production", set()),
-        ("threads", {"cpus"}),
+        ("threads", set()),
         ("bandwidth", set()),
         ("alternates", set()),
         ("meetings", set()),

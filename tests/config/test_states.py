@@ -58,6 +58,8 @@ HONOURED: list[tuple[str, str | None, str, object, object]] = [
     )),
     ("no-multicast-peers", None, "no_multicast_peers", False, True),
     ("allow-loopback-peers", None, "allow_loopback_peers", False, True),
+    ("relay-threads", "2", "workers", 0, 2),
+    ("cpus", "3", "workers", 0, 3),
     ("user-quota", "7", "user_quota", 0, 7),
     ("total-quota", "8", "total_quota", 0, 8),
     ("source-quota", "9", "source_quota", 0, 9),

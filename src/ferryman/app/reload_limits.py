@@ -11,6 +11,7 @@ AT_RESTART = {
     "state_dir": "state-dir",
     "log_format": "log-format",
     "log_output": "where the log goes",
+    "workers": "relay-threads, cpus",
     "socket_buffer": "sock-buf-size",
     "listening_device": "listening-device",
     "relay_device": "relay-device",

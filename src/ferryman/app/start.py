@@ -130,6 +130,7 @@ async def _run(
     datapath = _native.Datapath(
         fingerprint=configuration.fingerprint,
         mapped_address=configuration.mapped_address,
+        workers=configuration.workers,
         source_connections=configuration.source_connections,
         total_connections=configuration.total_connections,
         software=configuration.software,

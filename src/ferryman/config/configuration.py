@@ -38,7 +38,8 @@ class Configuration(BaseModel):
     the client's packet was sent to. `secret_in_state_folder`: no file and no credentials were
     given, so the one secret is that of `state_secret.read_or_make(state_dir)`. `nonce_lifetime` 0:
     for ever; a quota, `bytes_per_second` (of one allocation, each way) or `capacity` (of all, in
-    bytes per second) of 0: no limit. A device "": any; `socket_buffer` 0: the datapath's own.
+    bytes per second) of 0: no limit. A device "": any; `socket_buffer` 0: the datapath's own;
+    `workers` 0: one for each processor.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
@@ -65,6 +66,7 @@ class Configuration(BaseModel):
     min_port: int
     max_port: int
     default_family: DefaultFamily
+    workers: int
     udp_relay: bool
     tcp_relay: bool
 

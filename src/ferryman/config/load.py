@@ -102,6 +102,7 @@ def _configured(path: Path | None, chosen: Chosen, findings: Findings) -> Config
         min_port=chosen.one("min-port", int),
         max_port=chosen.one("max-port", int),
         default_family=_default_family(chosen),
+        workers=chosen.one("relay-threads", int) or chosen.one("cpus", int),
         udp_relay=not chosen.one("no-udp-relay", bool),
         tcp_relay=not chosen.one("no-tcp-relay", bool),
         realm=realm,

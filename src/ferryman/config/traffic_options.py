@@ -31,7 +31,8 @@ _NO_HTTP = "HTTP on a TURN port gets no answer"
 _STAY = "clients stay on the port that they came to"
 _NO_MULTIPLEX = "every allocation has a relay port of its own"
 _BATCHES = "the datapath chooses its own batches"
-_ONE_WORKER = "one worker thread carries the traffic"
+
+WORKERS = whole(0, 128)
 
 _L = Section.LISTENERS
 LISTENER_OPTIONS = (
@@ -125,8 +126,15 @@ RELAY_OPTIONS = (
         short="K",
     ),
     Option("relay-device", DEVICE, _R, "network device of the relay ports", short="i"),
-    not_built("relay-threads", COUNT, _R, "worker threads", _ONE_WORKER, short="m", quiet=(0, 1)),
-    not_built("cpus", COUNT, _R, "processors to count on", _ONE_WORKER, quiet=(0, 1)),
+    Option(
+        "relay-threads",
+        WORKERS,
+        _R,
+        "worker threads; 0: one for each processor of this process",
+        "0",
+        short="m",
+    ),
+    Option("cpus", WORKERS, _R, "the same, where relay-threads does not say it", "0"),
     Option("no-udp-relay", SWITCH, _R, "no UDP towards peers", "no"),
     Option("no-tcp-relay", SWITCH, _R, "no TCP towards peers (RFC 6062)", "no"),
     not_built("multiplex-peer", SWITCH, _R, "one relay port for all", _NO_MULTIPLEX),
