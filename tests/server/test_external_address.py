@@ -137,6 +137,27 @@ def test_a_name_that_fails_later_keeps_its_last_value_and_says_so_once() -> None
     assert len(watched.lines("external-ip is not answered")) == 2
 
 
+def test_an_answer_that_comes_after_others_have_been_asked_is_too_late() -> None:
+    released = threading.Event()
+
+    def slow(name: str) -> tuple[bytes, ...]:
+        released.wait(10)
+        return (ip("192.0.2.2"),)
+
+    log = make_log(Format.TEXT, stream=SteadyStream(io.StringIO()))
+    externals = ExternalAddresses(named(("192.0.2.1", None)), slow, log)
+
+    async def taken_over_meanwhile() -> None:
+        look = asyncio.create_task(externals.look())
+        await asyncio.sleep(0)
+        externals.take_over(externals.asking(named(("192.0.2.9", None))))
+        released.set()
+        await look
+
+    asyncio.run(taken_over_meanwhile())
+    assert externals.settings.external_by_default == (ip("192.0.2.9"),)
+
+
 def test_a_resolver_that_hangs_holds_up_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(external_address, "PATIENCE", 0.05)
     released = threading.Event()
