@@ -31,6 +31,9 @@ ADDRESS = "expected an IP address or a host name"
         ("listening-port=", port("")),
         ("listening-port", "expected a value: listening-port=PORT"),
         ("tls-listening-port=99999", port("99999")),
+        ("xdp=eth0/1", "expected auto, off or the name of an interface, got 'eth0/1'"),
+        ("xdp=sixteen-letters-", "expected auto, off or the name of an interface, got "
+                                 "'sixteen-letters-'"),
         ("min-port=0", "expected a port from 1 to 65535, got '0'"),
         ("total-quota=many", whole("many")),
         ("user-quota=2147483648", whole("2147483648")),

@@ -33,6 +33,7 @@ HONOURED: list[tuple[str, str | None, str, object, object]] = [
     ("aux-server", "[2001:db8::1]:99", "more_listeners", (), (Address.of("2001:db8::1", 99),)),
     ("no-udp", None, "udp", True, False),
     ("no-tcp", None, "tcp", True, False),
+    ("xdp", "eth0", "offload", (), ("eth0",)),
     ("no-udp-relay", None, "udp_relay", True, False),
     ("no-tcp-relay", None, "tcp_relay", True, False),
     ("relay-ip", "2001:db8::1", "relay_ips", (), (ip("2001:db8::1"),)),

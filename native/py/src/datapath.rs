@@ -184,6 +184,13 @@ impl Datapath {
             .map_err(|trouble| PyValueError::new_err(trouble.to_string()))
     }
 
+    #[pyo3(signature = (interfaces, *, driver_only))]
+    fn offload(&self, interfaces: Vec<String>, driver_only: bool) -> PyResult<&'static str> {
+        let mode = self.native.offload(&interfaces, driver_only);
+        let mode = mode.map_err(|trouble| PyValueError::new_err(trouble.to_string()))?;
+        Ok(mode.name())
+    }
+
     fn bind_relay(&self, ip: &[u8], port: u16) -> PyResult<()> {
         self.native
             .bind_relay(address_of(ip, port)?)

@@ -12,6 +12,7 @@ use std::time::Duration;
 use ferryman_dtls::{Credentials, Endpoint, Trouble};
 use ferryman_flow::binding::Served;
 use ferryman_flow::{gate, Discovery, Family};
+use ferryman_xdp::{Mode, Program, Trouble as XdpTrouble};
 
 use crate::acceptor::Acceptor;
 use crate::bell::Bell;
@@ -117,6 +118,7 @@ pub struct Datapath {
     turns: AtomicUsize,
     stage: Mutex<Stage>,
     places: Places,
+    program: Mutex<Option<Program>>,
 }
 
 impl Datapath {
@@ -143,6 +145,7 @@ impl Datapath {
             router: Mutex::default(),
             turns: AtomicUsize::new(0),
             places: Places::new(settings.listening.clone()),
+            program: Mutex::default(),
         })
     }
 
@@ -259,6 +262,21 @@ impl Datapath {
         Ok(())
     }
 
+    /// Has the kernel forward the channels that are bound from now on, on these interfaces; returns
+    /// how they run the program. When any of them cannot, all is as it was.
+    /// Once is enough. `driver_only`: not in the slower mode that every interface has.
+    pub fn offload(&self, interfaces: &[String], driver_only: bool) -> Result<Mode, XdpTrouble> {
+        let mut program = Program::load()?;
+        let mode = program.attach(interfaces, driver_only)?;
+        self.post(|_| Order::Offload(program.offload()));
+        *self.program() = Some(program);
+        Ok(mode)
+    }
+
+    fn program(&self) -> MutexGuard<'_, Option<Program>> {
+        self.program.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Binds a relay socket ahead of need; `Change::Open` takes it.
     pub fn bind_relay(&self, address: SocketAddr) -> io::Result<()> {
         self.crew.parked.bind(address)
@@ -341,6 +359,10 @@ impl Datapath {
                 sum.1 += count;
             }
         }
+        if let Some(program) = &*self.program() {
+            let verdicts = program.verdicts().into_iter();
+            total.extend(verdicts.map(|(name, count)| (format!("xdp_{name}"), count)));
+        }
         total
     }
 
@@ -353,6 +375,8 @@ impl Datapath {
     /// Lets the workers obey what they were told before, ends them, and closes every socket. Twice
     /// is fine.
     pub fn stop(&self) {
+        // Off the interfaces before the sockets are closed; the worker still reads what it counted.
+        drop(self.program().take());
         let mut stage = self.stage.lock().unwrap_or_else(PoisonError::into_inner);
         let last = std::mem::replace(&mut *stage, Stage::Stopped);
         self.end(match last {

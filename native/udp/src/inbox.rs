@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use ferryman_dtls::Endpoint;
-use ferryman_flow::{gate, Change, Discovery, Family, FiveTuple};
+use ferryman_flow::{gate, Change, Discovery, Family, FiveTuple, Offload};
 use rustls::ServerConfig;
 
 use crate::acceptor::Acceptor;
@@ -87,6 +87,8 @@ pub(crate) enum Order {
     Secure(Option<Arc<ServerConfig>>),
     /// Speak DTLS with those who come from now on, or with none of them.
     ServeDtls(Option<Endpoint>),
+    /// Hand channels out that are bound from now on.
+    Offload(Box<dyn Offload>),
     /// What comes over this path is for the allocation of another worker, `home`, from now on.
     Host {
         path: FiveTuple,

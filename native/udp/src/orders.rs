@@ -79,6 +79,7 @@ impl Worker {
                 Order::Secure(config) => self.tls = config,
                 Order::ServeDtls(Some(endpoint)) => self.serve_dtls(endpoint),
                 Order::ServeDtls(None) => self.forwarder.dtls.stop(),
+                Order::Offload(offload) => self.forwarder.table.offload_to(offload),
                 Order::Withdraw(family) => self.forwarder.binding.withdraw(family),
                 Order::Guard(settings) => self.forwarder.gate.set(*settings),
                 Order::Host { path, home } => self.host(path, home),

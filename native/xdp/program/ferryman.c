@@ -16,15 +16,24 @@ const volatile u32 ipv6_hop_limit = 64;
 // A UDP packet, as far as the program has understood it.
 struct packet {
 	struct key key;
-	// Of the IP header, of what follows it, and behind the UDP header.
+	// Octets of the frame, of the IP header, of what follows it, and behind the UDP header.
+	u32 frame;
 	u32 header;
 	u32 payload;
 	u32 body;
 	u16 udp_length;
 	u16 checksum;
-	// Where ChannelData is taken away: its length field, and the octets of padding.
+	// Of what may be ChannelData: its number and length fields, and the octets of padding.
+	u16 number;
 	u16 length;
 	u32 padding;
+};
+
+// What leaves behind the IP header: its length and checksum, and the length of the payload.
+struct datagram {
+	u16 length;
+	u16 checksum;
+	u32 body;
 };
 
 INLINE void tally(u32 verdict)
@@ -57,6 +66,41 @@ INLINE u16 header_sum(const struct ipv4 *ip)
 	return fold(sum);
 }
 
+// What lies behind an IP header. The verifier asks for one capability more (CAP_PERFMON) of whoever
+// adds anything but a constant to a packet's address, and the compiler must not make a variable
+// of two constants.
+INLINE void *behind_ip(const void *address)
+{
+	asm volatile("" : "+r"(address));
+	return (void *)address;
+}
+
+// The longest frame is one of 9,000 octets; what is longer is not for this program.
+enum { LONGEST = 9000 };
+
+INLINE int read_udp(struct packet *packet, const struct udp *udp, void *end)
+{
+	const struct channel_data *message = (void *)(udp + 1);
+	u32 payload = packet->payload;
+	if ((void *)(udp + 1) > end)
+		return ODD;
+	if (payload < sizeof(*udp) || payload > LONGEST ||
+	    sizeof(struct ethernet) + packet->header + payload > packet->frame)
+		return ODD;
+	packet->udp_length = udp->length;
+	if (NET16(udp->length) != payload)
+		return ODD;
+	packet->body = payload - sizeof(*udp);
+	packet->checksum = udp->checksum;
+	packet->key.remote_port = udp->from;
+	packet->key.local_port = udp->to;
+	if (packet->body >= sizeof(*message) && (void *)(message + 1) <= end) {
+		packet->number = message->number;
+		packet->length = message->length;
+	}
+	return FORWARDED;
+}
+
 // NOT_UDP or ODD; FORWARDED when all that was read is as it should be.
 INLINE int read_ipv4(struct packet *packet, const struct ipv4 *ip, void *end)
 {
@@ -76,7 +120,7 @@ INLINE int read_ipv4(struct packet *packet, const struct ipv4 *ip, void *end)
 	packet->key.family = FAMILY_IPV4;
 	packet->key.remote_ip[0] = ip->from;
 	packet->key.local_ip[0] = ip->to;
-	return FORWARDED;
+	return read_udp(packet, behind_ip(ip + 1), end);
 }
 
 INLINE int read_ipv6(struct packet *packet, const struct ipv6 *ip, void *end)
@@ -96,50 +140,27 @@ INLINE int read_ipv6(struct packet *packet, const struct ipv6 *ip, void *end)
 		packet->key.remote_ip[i] = ip->from[i];
 		packet->key.local_ip[i] = ip->to[i];
 	}
-	return FORWARDED;
-}
-
-// The longest frame is one of 9,000 octets; what is longer is not for this program.
-enum { LONGEST = 9000 };
-
-INLINE int read_udp(struct packet *packet, const struct udp *udp, void *end)
-{
-	if ((void *)(udp + 1) > end)
-		return ODD;
-	u32 payload = packet->payload;
-	if (payload < sizeof(*udp) || payload > LONGEST || (void *)udp + payload > end)
-		return ODD;
-	packet->udp_length = udp->length;
-	if (NET16(udp->length) != payload)
-		return ODD;
-	packet->body = payload - sizeof(*udp);
-	packet->checksum = udp->checksum;
-	packet->key.remote_port = udp->from;
-	packet->key.local_port = udp->to;
-	return FORWARDED;
+	return read_udp(packet, behind_ip(ip + 1), end);
 }
 
 // The channel of what may be a ChannelData message; 0 when it is none. Up to 3 octets of padding
 // are legal over UDP (RFC 8656 §12.5).
-INLINE u16 read_channel(struct packet *packet, const struct channel_data *message, void *end)
+INLINE u16 read_channel(struct packet *packet)
 {
-	if ((void *)(message + 1) > end || packet->body < sizeof(*message))
-		return 0;
-	u32 room = packet->body - sizeof(*message);
-	u32 length = NET16(message->length);
-	if ((message->number & NET16(0xC000)) != NET16(0x4000))
+	u32 room = packet->body - sizeof(struct channel_data);
+	u32 length = NET16(packet->length);
+	if ((packet->number & NET16(0xC000)) != NET16(0x4000))
 		return 0;
 	if (length > room || room - length > 3)
 		return 0;
-	packet->length = message->length;
 	packet->padding = room - length;
-	return message->number;
+	return packet->number;
 }
 
 // The flow of a packet: a client's by its channel, else a peer's.
-INLINE struct flow *find(struct packet *packet, const void *body, void *end)
+INLINE struct flow *find(struct packet *packet)
 {
-	packet->key.channel = read_channel(packet, body, end);
+	packet->key.channel = read_channel(packet);
 	if (packet->key.channel) {
 		struct flow *flow = map_lookup(&flows, &packet->key);
 		if (flow)
@@ -206,24 +227,45 @@ INLINE long route(struct xdp_md *ctx, struct bpf_fib_lookup *fib, const struct f
 	return fib_lookup(ctx, fib, sizeof(*fib), 0);
 }
 
-// Makes the frame longer or shorter, at its beginning and at its end.
-INLINE int resize(struct xdp_md *ctx, int head, u32 size)
+// Makes the frame longer or shorter, at its beginning and at its end. Where there is no room for
+// filling it up it came over a virtual link, which has no shortest frame.
+INLINE int resize(struct xdp_md *ctx, u32 frame, int head, u32 size)
 {
 	if (xdp_adjust_head(ctx, head))
 		return 0;
 	u32 wanted = size < SHORTEST_FRAME ? SHORTEST_FRAME : size;
-	int tail = (int)wanted - (int)xdp_get_buff_len(ctx);
-	if (tail == 0 || xdp_adjust_tail(ctx, tail) == 0)
+	int tail = (int)wanted - ((int)frame - head);
+	if (tail == 0 || xdp_adjust_tail(ctx, tail) == 0 || wanted > size)
 		return 1;
 	xdp_adjust_head(ctx, -head);
 	return 0;
 }
 
-INLINE void *write_ipv4(struct ipv4 *ip, const struct flow *flow, u32 total)
+INLINE int write_udp(struct udp *udp, void *end, const struct flow *flow, const struct datagram *datagram)
 {
+	struct channel_data *message = (void *)(udp + 1);
+	if ((void *)(udp + 1) > end)
+		return 0;
+	udp->from = flow->from_port;
+	udp->to = flow->to_port;
+	udp->length = NET16(datagram->length);
+	udp->checksum = datagram->checksum;
+	if (!flow->channel)
+		return 1;
+	if ((void *)(message + 1) > end)
+		return 0;
+	message->number = flow->channel;
+	message->length = NET16(datagram->body);
+	return 1;
+}
+
+INLINE int write_ipv4(struct ipv4 *ip, void *end, const struct flow *flow, const struct datagram *datagram)
+{
+	if ((void *)(ip + 1) > end)
+		return 0;
 	ip->version_and_length = 0x45;
 	ip->tos = 0;
-	ip->length = NET16(total);
+	ip->length = NET16(sizeof(*ip) + datagram->length);
 	ip->id = get_prandom_u32();
 	ip->fragment = 0;
 	ip->ttl = ipv4_ttl;
@@ -232,36 +274,41 @@ INLINE void *write_ipv4(struct ipv4 *ip, const struct flow *flow, u32 total)
 	ip->from = flow->from_ip[0];
 	ip->to = flow->to_ip[0];
 	ip->checksum = ~header_sum(ip);
-	return ip + 1;
+	return write_udp(behind_ip(ip + 1), end, flow, datagram);
 }
 
-INLINE void *write_ipv6(struct ipv6 *ip, const struct flow *flow, u32 length)
+INLINE int write_ipv6(struct ipv6 *ip, void *end, const struct flow *flow, const struct datagram *datagram)
 {
+	if ((void *)(ip + 1) > end)
+		return 0;
 	ip->version_and_flow = 0x60;
-	ip->length = NET16(length);
+	ip->length = NET16(datagram->length);
 	ip->next = PROTOCOL_UDP;
 	ip->hop_limit = ipv6_hop_limit;
 	copy_ip(ip->from, flow->from_ip);
 	copy_ip(ip->to, flow->to_ip);
-	return ip + 1;
+	return write_udp(behind_ip(ip + 1), end, flow, datagram);
 }
 
-INLINE int write_udp(struct udp *udp, void *end, const struct flow *flow, u16 length, u16 checksum, u32 body)
+// `resize` has made room for all of it; the verifier does not know.
+INLINE int write(struct xdp_md *ctx, const struct bpf_fib_lookup *fib, const struct flow *flow,
+		 const struct datagram *datagram)
 {
-	if ((void *)(udp + 1) > end)
+	struct ethernet *ethernet = (void *)(long)ctx->data;
+	void *end = (void *)(long)ctx->data_end;
+	if ((void *)(ethernet + 1) > end)
 		return 0;
-	udp->from = flow->from_port;
-	udp->to = flow->to_port;
-	udp->length = length;
-	udp->checksum = checksum;
-	if (flow->channel) {
-		struct channel_data *message = (void *)(udp + 1);
-		if ((void *)(message + 1) > end)
-			return 0;
-		message->number = flow->channel;
-		message->length = NET16(body);
+#pragma unroll
+	for (int i = 0; i < 3; i++) {
+		ethernet->to[i] = fib->dmac[i];
+		ethernet->from[i] = fib->smac[i];
 	}
-	return 1;
+	if (flow->family == FAMILY_IPV4) {
+		ethernet->type = NET16(TYPE_IPV4);
+		return write_ipv4((void *)(ethernet + 1), end, flow, datagram);
+	}
+	ethernet->type = NET16(TYPE_IPV6);
+	return write_ipv6((void *)(ethernet + 1), end, flow, datagram);
 }
 
 INLINE void account(const struct flow *flow, u32 bytes)
@@ -298,28 +345,11 @@ INLINE int forward(struct xdp_md *ctx, struct packet *packet, const struct flow 
 		return pass(NO_INTERFACE);
 
 	int head = (int)(packet->header + behind) - (int)(header + in_front);
-	if (!resize(ctx, head, sizeof(struct ethernet) + header + length))
+	if (!resize(ctx, packet->frame, head, sizeof(struct ethernet) + header + length))
 		return pass(NO_ROOM);
 
-	struct ethernet *ethernet = (void *)(long)ctx->data;
-	void *end = (void *)(long)ctx->data_end;
-	// `resize` has made room for all of it; the verifier does not know.
-	if ((void *)(ethernet + 1) + header > end)
-		return XDP_ABORTED;
-#pragma unroll
-	for (int i = 0; i < 3; i++) {
-		ethernet->to[i] = fib.dmac[i];
-		ethernet->from[i] = fib.smac[i];
-	}
-	void *udp;
-	if (is_ipv4) {
-		ethernet->type = NET16(TYPE_IPV4);
-		udp = write_ipv4((void *)(ethernet + 1), flow, header + length);
-	} else {
-		ethernet->type = NET16(TYPE_IPV6);
-		udp = write_ipv6((void *)(ethernet + 1), flow, length);
-	}
-	if (!write_udp(udp, end, flow, NET16(length), checksum, packet->body))
+	struct datagram datagram = { length, checksum, packet->body };
+	if (!write(ctx, &fib, flow, &datagram))
 		return XDP_ABORTED;
 	account(flow, length - sizeof(struct udp) - in_front);
 	tally(FORWARDED);
@@ -331,7 +361,7 @@ int ferryman(struct xdp_md *ctx)
 {
 	void *end = (void *)(long)ctx->data_end;
 	struct ethernet *ethernet = (void *)(long)ctx->data;
-	struct packet packet = {};
+	struct packet packet = { .frame = xdp_get_buff_len(ctx) };
 	int verdict = NOT_UDP;
 
 	if ((void *)(ethernet + 1) > end)
@@ -346,11 +376,7 @@ int ferryman(struct xdp_md *ctx)
 	if (*(u8 *)ethernet & 1)
 		return pass(ODD);
 
-	struct udp *udp = (void *)(ethernet + 1) + packet.header;
-	verdict = read_udp(&packet, udp, end);
-	if (verdict != FORWARDED)
-		return pass(verdict);
-	struct flow *flow = find(&packet, udp + 1, end);
+	struct flow *flow = find(&packet);
 	if (!flow)
 		return pass(NO_FLOW);
 	if (flow->expires_at <= ktime_get_ns())

@@ -3,6 +3,7 @@
 //! `program/` is the program, `object/` what the compiler made of it. Knows nothing of allocations:
 //! a flow table hands channels out and takes them back (`ferryman_flow::Offload`).
 
+mod features;
 mod maps;
 mod program;
 mod routes;

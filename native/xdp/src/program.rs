@@ -5,12 +5,16 @@ use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
 
 use aya::maps::{DevMapHash, HashMap, Map, MapData, PerCpuArray};
+use aya::programs::xdp::XdpLinkId;
 use aya::programs::{Xdp, XdpFlags};
 use aya::{include_bytes_aligned, Ebpf, EbpfLoader};
 use ferryman_flow::{ChannelFlow, Offload, Usage};
 
+use crate::features;
 use crate::maps::Maps;
 use crate::routes;
 use crate::trouble::Trouble;
@@ -18,16 +22,28 @@ use crate::verdict::VERDICTS;
 
 static OBJECT: &[u8] = include_bytes_aligned!("../object/ferryman.o");
 
+/// How often an interface is tried that has a program, and how long to wait in between.
+const ATTEMPTS: usize = 20;
+const PAUSE: Duration = Duration::from_millis(5);
+
 /// Whose code runs the program on an interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// The driver's: fast.
+    /// The drivers': fast. Only where the kernel says that they send what is redirected to them,
+    /// for what they do not send is lost.
     Driver,
     /// The network stack's, for drivers that cannot: slower.
     Generic,
 }
 
 impl Mode {
+    fn flags(self) -> XdpFlags {
+        match self {
+            Self::Driver => XdpFlags::DRV_MODE,
+            Self::Generic => XdpFlags::SKB_MODE,
+        }
+    }
+
     /// In a word, for the log.
     pub fn name(self) -> &'static str {
         match self {
@@ -94,28 +110,64 @@ impl Program {
         Ok((info.run_time().as_nanos() as u64, info.run_count()))
     }
 
-    /// Runs the program on an interface from now on. An interface that has another program keeps
-    /// that one.
-    pub fn attach(&mut self, interface: &str) -> Result<Mode, Trouble> {
-        let index = index_of(interface)?;
-        let entered = self.interfaces.insert(index, index, None, 0);
-        entered.map_err(|error| Trouble::new(interface, error))?;
-        let attached = self.attach_in_some_mode(index);
-        attached.map_err(|error| {
-            let _ = self.interfaces.remove(index);
-            Trouble::new(interface, error)
-        })
+    /// Runs the program on these interfaces from now on, all in the same mode, or on none of them.
+    /// One that has another program keeps that one. `driver_only`: not in the mode that every
+    /// interface has. Once is enough.
+    pub fn attach(&mut self, interfaces: &[String], driver_only: bool) -> Result<Mode, Trouble> {
+        let named = interfaces
+            .iter()
+            .map(|name| Ok((name.as_str(), index_of(name)?)));
+        let named: Vec<_> = named.collect::<Result<_, Trouble>>()?;
+        for (name, index) in &named {
+            let entered = self.interfaces.insert(*index, *index, None, 0);
+            entered.map_err(|error| Trouble::new(name, error))?;
+        }
+        match self.attach_all(&named, Mode::Driver) {
+            Ok(()) => Ok(Mode::Driver),
+            Err(trouble) if driver_only => Err(trouble),
+            Err(_) => self.attach_generic(&named).map(|()| Mode::Generic),
+        }
     }
 
-    fn attach_in_some_mode(&mut self, index: u32) -> Result<Mode, aya::programs::ProgramError> {
-        let Some(Ok(xdp)) = self.ebpf.program_mut("ferryman").map(<&mut Xdp>::try_from) else {
-            return Err(aya::programs::ProgramError::NotLoaded);
-        };
-        if xdp.attach_to_if_index(index, XdpFlags::DRV_MODE).is_ok() {
-            return Ok(Mode::Driver);
+    /// After another mode, which may take a moment to be gone: a program that is being started
+    /// meanwhile by another thread holds every descriptor.
+    fn attach_generic(&mut self, interfaces: &[(&str, u32)]) -> Result<(), Trouble> {
+        for _ in 1..ATTEMPTS {
+            match self.attach_all(interfaces, Mode::Generic) {
+                Err(trouble) if trouble.is_taken() => thread::sleep(PAUSE),
+                other => return other,
+            }
         }
-        xdp.attach_to_if_index(index, XdpFlags::SKB_MODE)?;
-        Ok(Mode::Generic)
+        self.attach_all(interfaces, Mode::Generic)
+    }
+
+    fn attach_all(&mut self, interfaces: &[(&str, u32)], mode: Mode) -> Result<(), Trouble> {
+        let mut links = Vec::new();
+        let attached = interfaces.iter().try_for_each(|interface| {
+            links.push(self.attach_one(interface, mode)?);
+            Ok(())
+        });
+        // Drivers may begin to send only when they have a program.
+        let sending = attached.and_then(|()| match mode {
+            Mode::Driver => interfaces.iter().try_for_each(sends),
+            Mode::Generic => Ok(()),
+        });
+        if sending.is_err() {
+            for link in links {
+                // What cannot be detached goes with the program.
+                let _ = self.xdp()?.detach(link);
+            }
+        }
+        sending
+    }
+
+    fn attach_one(
+        &mut self,
+        (name, index): &(&str, u32),
+        mode: Mode,
+    ) -> Result<XdpLinkId, Trouble> {
+        let attached = self.xdp()?.attach_to_if_index(*index, mode.flags());
+        attached.map_err(|error| Trouble::new(name, error))
     }
 
     fn xdp(&mut self) -> Result<&mut Xdp, Trouble> {
@@ -139,6 +191,17 @@ impl Program {
         };
         let names = VERDICTS.iter().enumerate();
         names.map(|(at, name)| (*name, count(at))).collect()
+    }
+}
+
+fn sends((name, index): &(&str, u32)) -> Result<(), Trouble> {
+    match features::sends(*index) {
+        Ok(true) => Ok(()),
+        Ok(false) => {
+            let text = format!("{name}: its driver does not send what is redirected to it");
+            Err(Trouble::of(&text))
+        }
+        Err(error) => Err(Trouble::new(name, error)),
     }
 }
 

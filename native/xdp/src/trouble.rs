@@ -7,14 +7,15 @@ use std::{fmt, io};
 #[derive(Debug)]
 pub struct Trouble {
     text: String,
-    forbidden: bool,
+    /// The system's number for it.
+    code: Option<i32>,
 }
 
 impl Trouble {
     pub(crate) fn of(text: &str) -> Self {
         Self {
             text: text.to_string(),
-            forbidden: false,
+            code: None,
         }
     }
 
@@ -25,19 +26,23 @@ impl Trouble {
         while let Some(source) = innermost.source() {
             innermost = source;
         }
-        // The kernel's verifier says EACCES of a program that it does not like.
-        let forbidden = innermost
-            .downcast_ref::<io::Error>()
-            .is_some_and(|error| error.raw_os_error() == Some(libc::EPERM));
+        let error = innermost.downcast_ref::<io::Error>();
+        let code = error.and_then(io::Error::raw_os_error);
         Self {
             text: format!("{what}: {innermost}"),
-            forbidden,
+            code,
         }
     }
 
-    /// Whether a process with more capabilities could.
+    /// Whether a process with more capabilities could. (The kernel's verifier says EACCES of a
+    /// program that it does not like.)
     pub fn is_forbidden(&self) -> bool {
-        self.forbidden
+        self.code == Some(libc::EPERM)
+    }
+
+    /// Whether a program is there already.
+    pub(crate) fn is_taken(&self) -> bool {
+        self.code == Some(libc::EEXIST) || self.code == Some(libc::EBUSY)
     }
 }
 

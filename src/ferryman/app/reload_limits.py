@@ -8,6 +8,7 @@ from ferryman.config import Configuration, ConfigurationError
 
 AT_RESTART = {
     "realm": "realm",
+    "offload": "xdp",
     "state_dir": "state-dir",
     "log_format": "log-format",
     "log_output": "where the log goes",

@@ -18,6 +18,7 @@ from ferryman.app.certificate import read_secured, secure
 from ferryman.app.greeting import greet
 from ferryman.app.keys import keys_of, secrets_of, token_chore, token_database
 from ferryman.app.log_output import OpenLog, journal_log, open_log
+from ferryman.app.offload import offload_channels
 from ferryman.app.privileges import PrivilegeError
 from ferryman.app.process import raise_open_files_limit, settle_memory
 from ferryman.app.relay_sockets import bind_relay, release_relay
@@ -208,6 +209,7 @@ async def _run(
             greet(configuration, secrets, addresses, greeted, name)
         standing.serving()
 
+    offload_channels(datapath, configuration.offload, settings, log)
     standing.opened()
     await service.run(ready)
 

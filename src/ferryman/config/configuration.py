@@ -39,7 +39,8 @@ class Configuration(BaseModel):
     given, so the one secret is that of `state_secret.read_or_make(state_dir)`. `nonce_lifetime` 0:
     for ever; a quota, `bytes_per_second` (of one allocation, each way) or `capacity` (of all, in
     bytes per second) of 0: no limit. A device "": any; `socket_buffer` 0: the datapath's own;
-    `workers` 0: one for each processor.
+    `workers` 0: one for each processor. `offload`: interfaces that have the kernel forward
+    channels, or `auto` alone.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
@@ -67,6 +68,7 @@ class Configuration(BaseModel):
     max_port: int
     default_family: DefaultFamily
     workers: int
+    offload: tuple[str, ...]
     udp_relay: bool
     tcp_relay: bool
 

@@ -221,6 +221,17 @@ def _stun_server(text: str, resolve: Resolve) -> tuple[str, int]:
 STUN_SERVER = Kind("HOST[:PORT]", _stun_server)
 
 
+def _offload(text: str, resolve: Resolve) -> str:
+    """A word, or a name that Linux may give an interface."""
+    if not re.fullmatch(r"[^\s/:]{1,15}", text) or text in (".", ".."):
+        raise BadValueError("expected auto, off or the name of an interface")
+    return text
+
+
+OFF = "off"
+OFFLOAD = Kind("auto|off|IFACE", _offload)
+
+
 def _peers(text: str, resolve: Resolve) -> tuple[PeerRule, ...]:
     """An address, a network, a range, or a host name: then a rule for each of its addresses."""
     try:

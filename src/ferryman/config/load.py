@@ -14,7 +14,7 @@ from ferryman.config.chosen import Chosen, choose
 from ferryman.config.configuration import Configuration
 from ferryman.config.file_reader import read_file, report_unknown
 from ferryman.config.given import Given
-from ferryman.config.kinds import AUTO
+from ferryman.config.kinds import AUTO, OFF
 from ferryman.config.log_output import log_output
 from ferryman.config.names import Resolve, resolve_name
 from ferryman.config.notices import Findings, sources, unheeded
@@ -103,6 +103,7 @@ def _configured(path: Path | None, chosen: Chosen, findings: Findings) -> Config
         max_port=chosen.one("max-port", int),
         default_family=_default_family(chosen),
         workers=chosen.one("relay-threads", int) or chosen.one("cpus", int),
+        offload=_offload(chosen, findings),
         udp_relay=not chosen.one("no-udp-relay", bool),
         tcp_relay=not chosen.one("no-tcp-relay", bool),
         realm=realm,
@@ -194,6 +195,16 @@ def _default_family(chosen: Chosen) -> DefaultFamily:
     if not chosen.is_given(newer) and chosen.one("keep-address-family", bool):
         return DefaultFamily.KEEP
     return DefaultFamily(chosen.one(newer, str))
+
+
+def _offload(chosen: Chosen, findings: Findings) -> tuple[str, ...]:
+    """A word stands alone."""
+    every = dict.fromkeys(text for _, text in chosen.every("xdp", str))
+    for word in (AUTO, OFF):
+        if word in every and len(every) > 1:
+            text = f"expected {word} alone, or names of interfaces"
+            findings.problem(text, chosen.where("xdp"), key="xdp")
+    return tuple(name for name in every if name != OFF)
 
 
 def _realm(chosen: Chosen, findings: Findings) -> str:

@@ -10,6 +10,7 @@ from ferryman.config.kinds import (
     ENDPOINT,
     EXTERNAL,
     FILE,
+    OFFLOAD,
     PORT,
     RELAY_PORT,
     SECRET,
@@ -135,6 +136,15 @@ RELAY_OPTIONS = (
         short="m",
     ),
     Option("cpus", WORKERS, _R, "the same, where relay-threads does not say it", "0"),
+    Option(
+        "xdp",
+        OFFLOAD,
+        _R,
+        "have the kernel forward channels, by an eBPF program on this interface; auto: on those "
+        "that clients and peers are reached through",
+        "off",
+        repeatable=True,
+    ),
     Option("no-udp-relay", SWITCH, _R, "no UDP towards peers", "no"),
     Option("no-tcp-relay", SWITCH, _R, "no TCP towards peers (RFC 6062)", "no"),
     not_built("multiplex-peer", SWITCH, _R, "one relay port for all", _NO_MULTIPLEX),

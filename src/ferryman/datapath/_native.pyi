@@ -179,6 +179,13 @@ class Datapath:
         asked about every request. May be called at any time. ValueError for a cookie that has not
         13 characters or a name above 763 bytes."""
 
+    def offload(self, interfaces: Sequence[str], *, driver_only: bool) -> str:
+        """Has the kernel forward the channels that are bound from now on, by an eBPF program on
+        these interfaces, until `stop` or the end of the process; returns their mode, "driver" or
+        "generic". `driver_only`: not in the slower generic mode, which every interface has.
+        `counters` has `xdp_...` besides. ValueError when any of them cannot, and why; then all
+        stays as it was. Once is enough."""
+
     def bind_relay(self, ip: bytes, port: int) -> None:
         """Binds a relay socket ahead of need, for an Open that names this address. OSError."""
 

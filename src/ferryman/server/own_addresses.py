@@ -6,6 +6,7 @@ Asks the interfaces through `ifaddr`; opens no socket but to ask the routing tab
 from __future__ import annotations
 
 import socket
+from collections.abc import Collection
 from ipaddress import ip_address
 
 import ifaddr
@@ -22,9 +23,23 @@ def interface_addresses() -> frozenset[bytes]:
     found = set()
     for adapter in ifaddr.get_adapters():
         for entry in adapter.ips:
-            text = entry.ip if isinstance(entry.ip, str) else entry.ip[0]
-            found.add(ip_address(text.partition("%")[0]).packed)
+            found.add(ip_address(_text(entry)).packed)
     return frozenset(found)
+
+
+def interfaces_of(ips: Collection[bytes]) -> tuple[str, ...]:
+    """The names of the interfaces that have any of these IPs, loopback not among them."""
+    found: dict[str, None] = {}
+    for adapter in ifaddr.get_adapters():
+        own = {ip_address(_text(entry)).packed for entry in adapter.ips}
+        if own & set(ips) and not any(is_loopback(ip) for ip in own):
+            found[str(adapter.name)] = None
+    return tuple(found)
+
+
+def _text(entry: ifaddr.IP) -> str:
+    text = entry.ip if isinstance(entry.ip, str) else entry.ip[0]
+    return text.partition("%")[0]
 
 
 def primary_address(family: Family) -> bytes | None:

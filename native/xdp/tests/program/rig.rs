@@ -86,9 +86,9 @@ impl Rig {
             }
             Err(trouble) => panic!("{trouble}"),
         };
-        for interface in ["near", "far"] {
-            program.attach(interface).expect("veth takes a program");
-        }
+        let interfaces = ["near".to_string(), "far".to_string()];
+        let attached = program.attach(&interfaces, false);
+        attached.expect("every interface takes a program");
         // SAFETY: a literal that ends in a zero byte.
         let near = unsafe { libc::if_nametoindex(c"near".as_ptr()) };
         let offload = program.offload();
