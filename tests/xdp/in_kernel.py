@@ -35,10 +35,10 @@ FEW_RIGHTS = [*NO_RIGHTS[:-1], "--bounding-set=-all,+bpf,+net_admin"]
 EVERY_LENGTH = (0, 1, 2, 159, 160, 1199, 1200)
 
 
-def start(folder: Path, rights: list[str]) -> RunningServer:
+def start(folder: Path, rights: list[str], configuration: list[str] = OFFLOADED) -> RunningServer:
     """A server with these rights and no others, as root is."""
     command = [*rights, str(Path(sys.executable).with_name("ferryman")), "serve"]
-    return start_server(OFFLOADED, folder, addresses=[], command=command)
+    return start_server(configuration, folder, addresses=[], command=command)
 
 
 class Call:
@@ -142,6 +142,16 @@ def check_without_rights(folder: Path, ends: tuple[Namespace, Namespace]) -> Non
         call.close()
 
 
+def check_automatic(folder: Path) -> None:
+    """The interfaces of the addresses, and not loopback."""
+    automatic = [line for line in OFFLOADED if not line.startswith("xdp=")]
+    with start(folder, FEW_RIGHTS, [*automatic, "xdp=auto"]) as server:
+        line = logged(server, "channels are forwarded in the kernel interfaces=")[0]
+        assert {"near", "far"} == set(re.findall(r"near|far|lo", line.partition("interfaces=")[2]))
+        assert has_program("near")
+        assert has_program("far")
+
+
 def check_death(server: RunningServer, ends: tuple[Namespace, Namespace]) -> None:
     """No flow outlives the server, however it dies."""
     call = Call(server, ends, (4, 4))
@@ -203,6 +213,7 @@ def main(folder: Path) -> int:
         check_ending(server, ends)
         check_left_to_the_server(server, ends)
     assert not has_program("near")
+    check_automatic(folder)
     server = start(folder, FEW_RIGHTS)
     check_death(server, ends)
     return 0
