@@ -22,7 +22,15 @@ from ferryman.wire.values import encode_family
 from tests.running.conftest import ACCOUNTS, logged
 from tests.servers import RunningServer, start_server
 from tests.turn_client import Peer, TurnClient
-from tests.xdp.network import PEER, RELAY, SERVER, Namespace, build, has_program
+from tests.xdp.network import (
+    PEER,
+    RELAY,
+    SERVER,
+    Namespace,
+    build,
+    has_program,
+    receive_from_drivers,
+)
 
 FORBIDDEN = 77
 CHANNEL = 0x4001
@@ -152,6 +160,16 @@ def check_automatic(folder: Path) -> None:
         assert has_program("far")
 
 
+def check_generic(folder: Path, ends: tuple[Namespace, Namespace]) -> None:
+    """Where the ends would lose what the drivers send, the stack sends it."""
+    receive_from_drivers(ends, on=False)
+    with start(folder, FEW_RIGHTS) as server:
+        assert logged(server, "interfaces=near,far mode=generic"), server.log
+        assert bad_checksums(ends, lambda: check_forwarding(server, ends)) == 0
+        check_usage(server, ends)
+    receive_from_drivers(ends, on=True)
+
+
 def check_death(server: RunningServer, ends: tuple[Namespace, Namespace]) -> None:
     """No flow outlives the server, however it dies."""
     call = Call(server, ends, (4, 4))
@@ -214,6 +232,7 @@ def main(folder: Path) -> int:
         check_left_to_the_server(server, ends)
     assert not has_program("near")
     check_automatic(folder)
+    check_generic(folder, ends)
     server = start(folder, FEW_RIGHTS)
     check_death(server, ends)
     return 0

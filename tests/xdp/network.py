@@ -84,6 +84,12 @@ def _bring_up(name: str, addresses: dict[int, str]) -> None:
         ip(f"address add {address}/{_PREFIX[family]} dev {name}{nodad}")
 
 
+def receive_from_drivers(ends: tuple[Namespace, Namespace], *, on: bool) -> None:
+    """Whether the ends take what the drivers of this namespace's links send."""
+    for end, name in zip(ends, ("near-end", "far-end"), strict=True):
+        end.run(lambda name=name: set_feature(name, _ETHTOOL_SGRO, on=on))
+
+
 def set_feature(interface: str, command: int, *, on: bool) -> None:
     """As `ethtool --offload` does."""
     value = ctypes.create_string_buffer(struct.pack("II", command, on))
