@@ -5,9 +5,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-import socket
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -38,21 +37,18 @@ def server(tmp_path: Path) -> Iterator[RunningServer]:
 
 
 @contextlib.contextmanager
-def flood(port: int, packets: list[bytes]) -> Iterator[list[int]]:
-    """Sends from one address, as fast as it can, until the block ends; yields what it counts in."""
+def flood(stranger: TurnClient, packets: list[bytes]) -> Iterator[list[int]]:
+    """Sends from one 5-tuple, as fast as it can, until the block ends; yields what it counts in."""
     over = threading.Event()
     sent = [0]
 
     def send() -> None:
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
-            stranger.bind((FLOODER, 0))
-            stranger.connect(("127.0.0.1", port))
-            stranger.setblocking(False)
-            while not over.is_set():
-                for packet in packets:
-                    with contextlib.suppress(OSError):
-                        stranger.send(packet)
-                        sent[0] += 1
+        stranger.socket.setblocking(False)
+        while not over.is_set():
+            for packet in packets:
+                with contextlib.suppress(OSError):
+                    stranger.send(packet)
+                    sent[0] += 1
 
     sender = threading.Thread(target=send)
     sender.start()
@@ -73,27 +69,43 @@ def refreshes(client: TurnClient) -> bool:
     return False
 
 
+def bindings(_: TurnClient) -> list[bytes]:
+    return requests(Method.BINDING, (), None)
+
+
+def allocates(_: TurnClient) -> list[bytes]:
+    return requests(Method.ALLOCATE, (UDP_TRANSPORT,), None)
+
+
+def costly_to_read(_: TurnClient) -> list[bytes]:
+    return requests(Method.ALLOCATE, MOST_ATTRIBUTES, None)
+
+
+def with_made_up_nonces(_: TurnClient) -> list[bytes]:
+    return requests(Method.ALLOCATE, SIGNED, b"a made-up key")
+
+
+def with_a_wrong_password(stranger: TurnClient) -> list[bytes]:
+    """What gets furthest: the nonce is one that was given to this very address."""
+    stranger.challenge()
+    return [stranger.signed(Method.ALLOCATE, MOST_ATTRIBUTES[:800]) for _ in range(100)]
+
+
 @pytest.mark.parametrize(
-    ("method", "attributes", "key"),
-    [
-        (Method.BINDING, (), None),
-        (Method.ALLOCATE, (UDP_TRANSPORT,), None),
-        (Method.ALLOCATE, MOST_ATTRIBUTES, None),
-        (Method.ALLOCATE, SIGNED, b"a made-up key"),
-    ],
-    ids=["Bindings", "Allocates", "as many attributes as there is room for", "made-up signatures"],
+    "asked", [bindings, allocates, costly_to_read, with_made_up_nonces, with_a_wrong_password]
 )
 def test_a_flood_costs_no_memory_and_nobody_elses_answers(
-    server: RunningServer,
-    method: int,
-    attributes: Sequence[tuple[int, bytes]],
-    key: bytes | None,
+    server: RunningServer, asked: Callable[[TurnClient], list[bytes]]
 ) -> None:
-    with TurnClient(server.port, "alice", "sesame") as alice, Peer() as peer:
+    with (
+        TurnClient(server.port, "alice", "sesame") as alice,
+        TurnClient(server.port, "mallory", "guess", source=FLOODER) as mallory,
+        Peer() as peer,
+    ):
         relayed = alice.relayed()
         alice.bind(0x4000, peer.address)
         before = resident_kib(server)
-        with flood(server.port, requests(method, attributes, key)) as sent:
+        with flood(mallory, asked(mallory)) as sent:
             while sent[0] < 2_000:
                 pass
             assert all(refreshes(alice) for _ in range(20))
