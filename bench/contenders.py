@@ -39,7 +39,7 @@ class NotStarted(Exception):
 def in_front(
     command: Sequence[str],
     *,
-    core: int,
+    core: int | str,
     stdin: int | None = None,
     stdout: int | IO[str] = subprocess.DEVNULL,
     stderr: int | IO[str] = subprocess.PIPE,
@@ -80,11 +80,13 @@ class Settings:
 
 @dataclass(frozen=True)
 class Program:
-    """A server that could be started: its name in the table, its version, its executable."""
+    """A server that could be started: its name in the table, its version, its executable, and
+    further lines of its configuration (Ferryman's alone)."""
 
     name: str
     version: str
     path: Path
+    more: str = ""
 
     def command(self, settings: Settings, folder: Path) -> list[str]:
         """The words that start it in the foreground."""
@@ -92,7 +94,7 @@ class Program:
             return [str(self.path), *_coturn_words(self.path, settings, folder)]
         file = folder / "turnserver.conf"
         # One machine stands for many clients here, and coturn has no such limit by default.
-        more = "no-dtls\nunauthorized-ratelimit=no\n"
+        more = f"no-dtls\nunauthorized-ratelimit=no\n{self.more}"
         file.write_text(_configuration(settings, _certificate(folder)) + more)
         return [str(self.path), "serve", "-c", str(file), "--state-dir", str(folder)]
 
@@ -142,10 +144,13 @@ def find(name: str, coturn: str | None) -> Program:
 
 
 @contextlib.contextmanager
-def running(program: Program, *, core: int, place: int, folder: Path) -> Iterator[Server]:
+def running(
+    program: Program, *, core: int, place: int, folder: Path, cores: str = ""
+) -> Iterator[Server]:
     """Starts the server, waits for a Binding answer, and ends it afterwards.
 
-    `place` (0 or 1) gives each of two servers ports of its own. Raises `NotStarted`.
+    `place` (0 or 1) gives each of two servers ports of its own. `cores`: those that it may use
+    where that is not `core` alone. Raises `NotStarted`.
     """
     settings = Settings(
         _free_port(), *((2048, 16999), (17000, 31999))[place], secrets.token_hex(16)
@@ -153,7 +158,7 @@ def running(program: Program, *, core: int, place: int, folder: Path) -> Iterato
     folder.mkdir(parents=True, exist_ok=True)
     complaints = folder / "stderr"
     with complaints.open("w") as stderr:
-        process = in_front(program.command(settings, folder), core=core, stderr=stderr)
+        process = in_front(program.command(settings, folder), core=cores or core, stderr=stderr)
     try:
         _wait_until_ready(process, settings.port, complaints)
         watched = (process.pid, *_softirq_threads(core))
