@@ -19,6 +19,8 @@ from tests.tokens import NORTH, SERVER_NAME, seal_block
 from ferryman.auth.access_token import decode_access_token_untrusted
 from ferryman.config.load import load
 from ferryman.config.problems import ConfigurationError
+from ferryman.engine.five_tuple import Transport
+from ferryman.server.stun_question import mapped_ip_untrusted
 from ferryman.wire import values
 from ferryman.wire.channel_data import decode_channel_data_untrusted, encode_channel_data
 from ferryman.wire.errors import Malformed
@@ -26,7 +28,15 @@ from ferryman.wire.framing import StreamFrames
 from ferryman.wire.message import decode_untrusted, encode
 from ferryman.wire.registry import Attribute, Method
 
-METHODS = (Method.ALLOCATE, Method.REFRESH, Method.CREATE_PERMISSION, Method.CHANNEL_BIND)
+METHODS = (
+    Method.ALLOCATE,
+    Method.REFRESH,
+    Method.CREATE_PERMISSION,
+    Method.CHANNEL_BIND,
+    Method.CONNECT,
+    Method.CONNECTION_BIND,
+)
+TRANSPORTS = tuple(Transport)
 SEALS = (Attribute.MESSAGE_INTEGRITY, Attribute.MESSAGE_INTEGRITY_SHA256, Attribute.FINGERPRINT)
 FILE = Path(tempfile.mkdtemp(prefix="ferryman-fuzz-")) / "turnserver.conf"
 ARGUMENTS: dict[str, Any] = {"transaction_id": b"twelve bytes", "limit": 64}
@@ -83,11 +93,12 @@ def proved_request(octets: bytes) -> None:
     """A request by somebody with a password, over an allocation or not: any attributes at all."""
     if not octets:
         return
-    client = Desk().client()
-    if octets[0] & 0x80:
+    first = octets[0]
+    client = Desk().client(transport=TRANSPORTS[first >> 4 & 3])
+    if first & 0x80:
         client.allocate()
     attributes = _attributes(octets[1:])
-    answer = client.request(METHODS[octets[0] & 3], attributes)
+    answer = client.request(METHODS[first % len(METHODS)], attributes)
     assert answer.code == 0 or 300 <= answer.code < 600
 
 
@@ -108,6 +119,12 @@ def access_token(octets: bytes) -> None:
         with contextlib.suppress(Malformed):
             opened = decode_access_token_untrusted(token, NORTH, SERVER_NAME)
             assert len(octets) == 2 + len(opened.mac_key) + 12
+
+
+def stun_answer(octets: bytes) -> None:
+    """Whatever a STUN server says, an address of it is one that a host can have, or none."""
+    ip = mapped_ip_untrusted(octets, octets[8:20].ljust(12, b"\0"))
+    assert ip is None or (len(ip) in (4, 16) and any(ip))
 
 
 def configuration(octets: bytes) -> None:
@@ -132,6 +149,7 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
         strangers_request,
         proved_request,
         access_token,
+        stun_answer,
         configuration,
     )
 }
