@@ -96,6 +96,11 @@ def _streams(transport: str) -> list[Row]:
     ]
 
 
+def _siege(name: str, label: str, hostile_per_second: int) -> Row:
+    words = ("siege", "--rate", str(hostile_per_second))
+    return Row(name, label, words, metric="cycle_p50_us", unit="us", less_is_better=True)
+
+
 ROWS: tuple[Row, ...] = (
     *_both_counts("up", "client to peer"),
     *_both_counts("down", "peer to client"),
@@ -129,6 +134,8 @@ ROWS: tuple[Row, ...] = (
         unit="cycles/s",
         goal=0.5,
     ),
+    _siege("siege-none", "A cycle of one client at a time", 0),
+    _siege("siege", "The same beside 200,000 hostile packets a second", 200_000),
 )
 
 MEMORY = Row(
