@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-TABLE = "native/flow/src/table.rs"
+TABLE = "native/flow/src/table/packets.rs"
 BINDING = "native/flow/src/binding.rs"
 STUN = "native/flow/src/stun.rs"
 SEND = "native/flow/src/send.rs"

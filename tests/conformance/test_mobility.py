@@ -12,7 +12,7 @@ from tests.conformance.subject import Subject
 from tests.turn_client import Peer, TurnClient
 
 MOBILITY = "src/ferryman/engine/mobility.py"
-TABLE = "native/flow/src/table.rs"
+TABLE = "native/flow/src/table/packets.rs"
 WANTED = (Attribute.MOBILITY_TICKET, b"")
 
 

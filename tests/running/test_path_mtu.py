@@ -11,7 +11,9 @@ ERRORS = "native/udp/src/error_queue.rs"
 
 
 @clause(
-    "RFC 8656 §13", "DONT-FRAGMENT is ignored between IPv4 and IPv6", "native/flow/src/table.rs"
+    "RFC 8656 §13",
+    "DONT-FRAGMENT is ignored between IPv4 and IPv6",
+    "native/flow/src/table/packets.rs",
 )
 @clause("RFC 8656 §14", "a packet with DF that is too long is told in an ICMP attribute", ERRORS)
 @clause("RFC 8656 §15", "from TCP to UDP DONT-FRAGMENT counts for either family", ERRORS)

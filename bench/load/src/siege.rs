@@ -133,18 +133,20 @@ pub(crate) fn run(options: &Options) -> Result<String, Trouble> {
     let (clocks, sent) = measured.ok_or("nothing was measured")?;
     let seconds = options.seconds.as_secs_f64();
     times.sort_unstable();
-    let at = |share: usize| {
-        let time = times.get(times.len() * share / 100);
-        time.map_or(0.0, |time| time.as_secs_f64() * 1e6)
-    };
     Ok(Report::new("siege")
         .integer("cycles", times.len() as u64)
-        .decimal("cycle_p50_us", at(50))
-        .decimal("cycle_p90_us", at(90))
-        .decimal("cycle_p99_us", at(99))
+        .decimal("cycle_p50_us", percentile_us(&times, 50))
+        .decimal("cycle_p90_us", percentile_us(&times, 90))
+        .decimal("cycle_p99_us", percentile_us(&times, 99))
         .integer("retransmissions", fleet.retransmissions)
         .decimal("hostile_per_second", (flood.sent - sent) as f64 / seconds)
         .integer("hostile_answered", flood.answered)
         .clocks(Clocks::read(options).since(clocks), seconds)
         .finish())
+}
+
+/// Of sorted times; 0 where there is none.
+fn percentile_us(times: &[Duration], share: usize) -> f64 {
+    let time = times.get(times.len() * share / 100);
+    time.map_or(0.0, |time| time.as_secs_f64() * 1e6)
 }

@@ -13,7 +13,7 @@ use crate::discovery::{Corner, Discovery};
 use crate::stun::{self, Class};
 use crate::{Family, FiveTuple, Transport};
 use asked::Asked;
-use response::Response;
+use response::BindingResponse;
 
 /// Room for the longest answer, in bytes.
 pub const ANSWER_LIMIT: usize = 1664;
@@ -104,7 +104,7 @@ pub fn answer(
         ANSWER_LIMIT
     };
     let fingerprint = settings.fingerprint || asked.fingerprint;
-    let mut response = Response::to(request, limit, fingerprint, out)?;
+    let mut response = BindingResponse::to(request, limit, fingerprint, out)?;
     let (mut from, mut to) = (five_tuple.server, five_tuple.client);
     if !asked.unknown().is_empty() {
         response.unknown(asked.unknown());

@@ -24,6 +24,22 @@ impl Transport {
     pub fn is_stream(self) -> bool {
         matches!(self, Self::Tcp | Self::Tls)
     }
+
+    /// The number of the IP protocol, and 0x100 where it is encrypted.
+    pub fn number(self) -> u16 {
+        match self {
+            Self::Tcp => 6,
+            Self::Udp => 17,
+            Self::Tls => 0x106,
+            Self::Dtls => 0x111,
+        }
+    }
+
+    /// The transport of a number.
+    pub fn of(number: u16) -> Option<Self> {
+        let mut all = [Self::Udp, Self::Tcp, Self::Tls, Self::Dtls].into_iter();
+        all.find(|transport| transport.number() == number)
+    }
 }
 
 /// Client and server transport address and the transport between them.

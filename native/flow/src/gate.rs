@@ -6,18 +6,17 @@
 //! answers are, octet for octet, those of the engine, which sees only what the gate lets through:
 //! requests with a nonce that was given to this very client.
 
-mod challenge;
 mod nonce;
 mod shown;
 mod strangers;
 
-use challenge::Challenge;
 use nonce::Issued;
 use shown::Shown;
 use strangers::Strangers;
 
 pub use nonce::Nonces;
 
+use crate::response::Response;
 use crate::stun::{self, Class};
 use crate::{FiveTuple, Reason, Source, Transport};
 
@@ -142,12 +141,17 @@ impl Gate {
             ANSWER_LIMIT
         };
         match refusal {
-            Refusal::Bad => Judged::Answer(Challenge::to(request, 400, out).finish(fingerprint)),
+            Refusal::Bad => {
+                let mut response = Response::to(request, out);
+                response.error(400);
+                Judged::Answer(response.finish(fingerprint))
+            }
             Refusal::Challenge { code, is_md5 } => (0..3)
                 .map(|brevity| {
-                    let mut challenge = Challenge::to(request, code, out);
-                    settings.write(&mut challenge, client, is_md5, brevity, now);
-                    challenge.finish(fingerprint)
+                    let mut response = Response::to(request, out);
+                    response.error(code);
+                    settings.write(&mut response, client, is_md5, brevity, now);
+                    response.finish(fingerprint)
                 })
                 .find(|length| *length <= limit)
                 .map_or(Judged::Drop(Reason::NoShortAnswer), Judged::Answer),
@@ -191,24 +195,24 @@ impl Settings {
     /// The means to do better; with `brevity` 1 and 2 less and less, and a decoy for the nonce.
     fn write(
         &self,
-        challenge: &mut Challenge<'_>,
+        response: &mut Response<'_>,
         client: &FiveTuple,
         is_md5: bool,
         brevity: usize,
         now: u64,
     ) {
-        challenge.attribute(stun::REALM, &self.realm);
+        response.attribute(stun::REALM, &self.realm);
         if brevity == 0 {
             let nonce = self.nonces.issue(client, is_md5, now / SECOND);
-            challenge.attribute(stun::NONCE, &nonce);
+            response.attribute(stun::NONCE, &nonce);
             let algorithms = &self.algorithms[usize::from(is_md5)];
-            challenge.attribute(stun::PASSWORD_ALGORITHMS, algorithms);
+            response.attribute(stun::PASSWORD_ALGORITHMS, algorithms);
         } else {
             let decoy = self.nonces.decoy(client, now / SECOND);
-            challenge.attribute(stun::NONCE, &decoy);
+            response.attribute(stun::NONCE, &decoy);
         }
         if brevity < 2 && !self.third_party.is_empty() {
-            challenge.attribute(stun::THIRD_PARTY_AUTHORIZATION, &self.third_party);
+            response.attribute(stun::THIRD_PARTY_AUTHORIZATION, &self.third_party);
         }
     }
 }

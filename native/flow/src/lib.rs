@@ -29,6 +29,7 @@ mod paths;
 mod permission;
 mod reason;
 mod relayed;
+mod response;
 mod send;
 mod slots;
 mod source;

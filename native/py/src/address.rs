@@ -7,13 +7,6 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
-/// Where encrypted, the number of the IP protocol has this bit set as well.
-const ENCRYPTED: u16 = 0x100;
-const TCP: u16 = 6;
-const UDP: u16 = 17;
-const TLS: u16 = ENCRYPTED | TCP;
-const DTLS: u16 = ENCRYPTED | UDP;
-
 /// Transport number, client IP and port, server IP and port, socket.
 pub(crate) type RawFiveTuple<'py> = (u16, Bound<'py, PyBytes>, u16, Bound<'py, PyBytes>, u16, u64);
 
@@ -87,13 +80,8 @@ pub(crate) fn raw_family(family: Family) -> u8 {
 /// A 5-tuple from Python; ValueError for an unknown transport.
 pub(crate) fn five_tuple_of(raw: &RawFiveTuple<'_>) -> PyResult<FiveTuple> {
     let (protocol, client_ip, client_port, server_ip, server_port, socket) = raw;
-    let transport = match *protocol {
-        TCP => Transport::Tcp,
-        UDP => Transport::Udp,
-        TLS => Transport::Tls,
-        DTLS => Transport::Dtls,
-        _ => return Err(PyValueError::new_err("no such transport")),
-    };
+    let transport =
+        Transport::of(*protocol).ok_or_else(|| PyValueError::new_err("no such transport"))?;
     Ok(FiveTuple {
         transport,
         client: address_of(client_ip.as_bytes(), *client_port)?,
@@ -104,15 +92,9 @@ pub(crate) fn five_tuple_of(raw: &RawFiveTuple<'_>) -> PyResult<FiveTuple> {
 
 /// A 5-tuple for Python.
 pub(crate) fn raw_five_tuple<'py>(py: Python<'py>, five_tuple: &FiveTuple) -> RawFiveTuple<'py> {
-    let protocol = match five_tuple.transport {
-        Transport::Tcp => TCP,
-        Transport::Udp => UDP,
-        Transport::Tls => TLS,
-        Transport::Dtls => DTLS,
-    };
     let (client, server) = (five_tuple.client, five_tuple.server);
     (
-        protocol,
+        five_tuple.transport.number(),
         ip_bytes(py, client.ip()),
         client.port(),
         ip_bytes(py, server.ip()),

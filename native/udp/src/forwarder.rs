@@ -120,22 +120,7 @@ impl Forwarder {
         let Some(client) = relay.map(|relay| relay.client) else {
             return;
         };
-        let parts = [message, &[], &[]];
-        let sent = match client {
-            Client::Datagrams(route) => {
-                self.out.push_copy(route, message);
-                true
-            }
-            Client::Stream(number) => self.connections.relay(number, parts),
-            Client::Association(number) => self.dtls.send(number, parts, &mut self.out),
-            Client::Elsewhere(path) => {
-                self.send_over(path.worker.into(), path.label(), parts);
-                true
-            }
-        };
-        if !sent {
-            self.shared.counters.add(Counter::Backlog, 1);
-        }
+        self.send_parts(client, [message, &[], &[]]);
     }
 
     /// One message from a client.
@@ -361,31 +346,34 @@ impl Forwarder {
                 tailroom,
             )
         };
-        match relay.client {
-            Client::Datagrams(route) => self.out.push_headed(route, payload, |headroom| {
-                write(Transport::Udp, headroom, &mut [0; TAILROOM])
-            }),
+        let transport = match relay.client {
+            Client::Datagrams(route) => {
+                return self.out.push_headed(route, payload, |headroom| {
+                    write(Transport::Udp, headroom, &mut [0; TAILROOM])
+                });
+            }
+            Client::Association(_) => Transport::Dtls,
+            Client::Elsewhere(path) => path.transport(),
+            Client::Stream(_) => Transport::Tcp,
+        };
+        let (mut headroom, mut tailroom) = ([0; HEADROOM], [0; TAILROOM]);
+        let (head, padding) = write(transport, &mut headroom, &mut tailroom);
+        let head = &headroom[HEADROOM - head..];
+        let client = relay.client;
+        self.send_parts(client, [head, slots.octets(payload), &tailroom[..padding]]);
+    }
+
+    /// One relayed message to a client.
+    fn send_parts(&mut self, client: Client, parts: [&[u8]; 3]) {
+        match client {
+            Client::Datagrams(route) => self.out.push_copy(route, &parts.concat()),
             Client::Association(number) => {
-                let (mut headroom, mut tailroom) = ([0; HEADROOM], [0; TAILROOM]);
-                let (head, padding) = write(Transport::Dtls, &mut headroom, &mut tailroom);
-                let head = &headroom[HEADROOM - head..];
-                let parts = [head, slots.octets(payload), &tailroom[..padding]];
                 if !self.dtls.send(number, parts, &mut self.out) {
                     self.shared.counters.drop_for(Reason::TooLong);
                 }
             }
-            Client::Elsewhere(path) => {
-                let (mut headroom, mut tailroom) = ([0; HEADROOM], [0; TAILROOM]);
-                let (head, padding) = write(path.transport(), &mut headroom, &mut tailroom);
-                let head = &headroom[HEADROOM - head..];
-                let parts = [head, slots.octets(payload), &tailroom[..padding]];
-                self.send_over(path.worker.into(), path.label(), parts);
-            }
+            Client::Elsewhere(path) => self.send_over(path.worker.into(), path.label(), parts),
             Client::Stream(number) => {
-                let (mut headroom, mut tailroom) = ([0; HEADROOM], [0; TAILROOM]);
-                let (head, padding) = write(Transport::Tcp, &mut headroom, &mut tailroom);
-                let head = &headroom[HEADROOM - head..];
-                let parts = [head, slots.octets(payload), &tailroom[..padding]];
                 if !self.connections.relay(number, parts) {
                     self.shared.counters.add(Counter::Backlog, 1);
                 }

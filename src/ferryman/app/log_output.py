@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple, TextIO
 
 from structlog.typing import FilteringBoundLogger, Processor
 
-from ferryman.config import Configuration
+from ferryman.config import Configuration, Notice, Severity
 from ferryman.config.values import LogFormat, LogOutput, LogStream
 from ferryman.engine.state import State
 from ferryman.server.coturn_log import CoturnJournalLog, Lifetimes
@@ -108,6 +108,13 @@ def stamp_of(output: LogOutput) -> Processor | None:
 def threshold_of(configuration: Configuration) -> int:
     """The lowest level that is logged, as `logging` numbers it."""
     return logging.getLevelNamesMapping()[configuration.log_level.value.upper()]
+
+
+def tell_notices(notices: Iterable[Notice], log: FilteringBoundLogger) -> None:
+    """What a configuration does not do as it says, or should be known of it."""
+    for notice in notices:
+        say = log.warning if notice.severity is Severity.WARNING else log.info
+        say(str(notice))
 
 
 def journal_log(configuration: Configuration, state: State, opened: OpenLog) -> JournalLog:

@@ -15,12 +15,12 @@ from structlog.typing import FilteringBoundLogger
 
 from ferryman.app.certificate import Secured, read_secured, secure_anew
 from ferryman.app.keys import keys_of, secrets_of, token_database
-from ferryman.app.log_output import threshold_of
+from ferryman.app.log_output import tell_notices, threshold_of
 from ferryman.app.reload_limits import changes, within_limits
 from ferryman.app.running import Running
 from ferryman.app.translation import to_server_settings
 from ferryman.auth.sources import Keys
-from ferryman.config import Configuration, ConfigurationError, Severity
+from ferryman.config import Configuration, ConfigurationError
 from ferryman.config.certificates import CertificateError
 from ferryman.config.state_file import StateFileError
 from ferryman.server import settings as server_settings
@@ -167,10 +167,7 @@ class Reload:
 
     def _tell(self, before: Configuration, prepared: Prepared) -> None:
         now = prepared.configuration
-        for notice in now.notices:
-            if notice not in before.notices:
-                say = self._log.warning if notice.severity is Severity.WARNING else self._log.info
-                say(str(notice))
+        tell_notices((one for one in now.notices if one not in before.notices), self._log)
         for key in prepared.stays:
             self._log.warning("needs a restart, stays as it was", what=key)
         self._log.info("reloaded", changed=",".join(changes(before, now)))

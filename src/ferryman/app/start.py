@@ -10,14 +10,12 @@ import sys
 import time
 from functools import partial
 
-from structlog.typing import FilteringBoundLogger
-
 from ferryman import __version__
 from ferryman.app.background import detach
 from ferryman.app.certificate import read_secured, secure
 from ferryman.app.greeting import greet
 from ferryman.app.keys import keys_of, secrets_of, token_chore, token_database
-from ferryman.app.log_output import OpenLog, journal_log, open_log
+from ferryman.app.log_output import OpenLog, journal_log, open_log, tell_notices
 from ferryman.app.offload import offload_channels
 from ferryman.app.privileges import PrivilegeError
 from ferryman.app.process import raise_open_files_limit, settle_memory
@@ -26,7 +24,7 @@ from ferryman.app.reload import Reload
 from ferryman.app.running import Running
 from ferryman.app.standing import Standing
 from ferryman.app.translation import engine_state, to_server_settings
-from ferryman.config import Configuration, Severity
+from ferryman.config import Configuration
 from ferryman.config.certificates import CertificateError
 from ferryman.config.names import Resolve, resolve_name
 from ferryman.config.state_file import StateFileError
@@ -92,7 +90,7 @@ def serve(
     for complaint in complaints:
         _complain(complaint, opened)
     log.info("starting", version=__version__, realm=configuration.realm)
-    _log_notices(configuration, log)
+    tell_notices(configuration.notices, log)
     raise_open_files_limit()
     standing = Standing(configuration, background, opened.stream, log)
     try:
@@ -127,8 +125,28 @@ async def _run(
     opened: OpenLog,
     standing: Standing,
 ) -> None:
-    log, stream, threshold, _ = opened
-    datapath = _native.Datapath(
+    log = opened.log
+    running = await _open(configuration, secrets, externals, opened)
+    service = _service(running, flags, opened)
+
+    def ready() -> None:
+        settle_memory()
+        log.info("ready", realm=configuration.realm, peer_policy=configuration.peer_policy.value)
+        if flags.greeting:
+            alternate = configuration.alternate_port if configuration.discovery else None
+            opened_at = running.listeners.opened
+            greeted = tuple(one for one in opened_at if one.address.port != alternate)
+            name = running.secured.name if running.secured is not None else None
+            greet(configuration, secrets, running.addresses, greeted, name)
+        standing.serving()
+
+    offload_channels(running.datapath, configuration.offload, externals.settings, log)
+    standing.opened()
+    await service.run(ready)
+
+
+def _datapath(configuration: Configuration) -> _native.Datapath:
+    return _native.Datapath(
         fingerprint=configuration.fingerprint,
         mapped_address=configuration.mapped_address,
         workers=configuration.workers,
@@ -140,6 +158,17 @@ async def _run(
         listening_device=configuration.listening_device,
         relay_device=configuration.relay_device,
     )
+
+
+async def _open(
+    configuration: Configuration,
+    secrets: tuple[str, ...],
+    externals: ExternalAddresses,
+    opened: OpenLog,
+) -> Running:
+    """All that a server needs, its listeners bound; nothing is served yet."""
+    log = opened.log
+    datapath = _datapath(configuration)
     secured = read_secured(configuration)
     secure(datapath, secured, log)
     settings = await externals.find()
@@ -157,8 +186,7 @@ async def _run(
     )
     database = token_database(configuration, log)
     keys = keys_of(configuration, secrets, database)
-    journal = journal_log(configuration, state, opened)
-    pump = Pump(datapath, state, keys, ports, journal, log)
+    pump = Pump(datapath, state, keys, ports, journal_log(configuration, state, opened), log)
     running = Running(
         configuration,
         datapath,
@@ -171,16 +199,22 @@ async def _run(
         secured,
         database,
         log,
-        threshold,
+        opened.threshold,
     )
     externals.use = running.use
     running.guard()
+    return running
+
+
+def _service(running: Running, flags: ServeFlags, opened: OpenLog) -> Service:
+    """The server with its signals and chores."""
+    log = opened.log
     manager = ServiceManager(os.environ)
-    reload = Reload(running, flags.reread, stream.reopen, manager, log)
-    leaving = Leaving(state, running.patience, manager.draining, log)
-    service = Service(
-        datapath,
-        pump,
+    reload = Reload(running, flags.reread, opened.stream.reopen, manager, log)
+    leaving = Leaving(running.state, running.patience, manager.draining, log)
+    return Service(
+        running.datapath,
+        running.pump,
         running.refresh_own_addresses,
         leaving,
         manager,
@@ -192,29 +226,9 @@ async def _run(
             signal.SIGUSR2: reload.certificate,
         },
         log,
-        externals.watch,
+        running.externals.watch,
         chores=(
             token_chore(lambda: running.database, log),
-            (gate_log.SECONDS, GateLog(datapath.counters, log).tell),
+            (gate_log.SECONDS, GateLog(running.datapath.counters, log).tell),
         ),
     )
-
-    def ready() -> None:
-        settle_memory()
-        log.info("ready", realm=configuration.realm, peer_policy=configuration.peer_policy.value)
-        if flags.greeting:
-            alternate = configuration.alternate_port if configuration.discovery else None
-            greeted = tuple(one for one in listeners.opened if one.address.port != alternate)
-            name = secured.name if secured is not None else None
-            greet(configuration, secrets, addresses, greeted, name)
-        standing.serving()
-
-    offload_channels(datapath, configuration.offload, settings, log)
-    standing.opened()
-    await service.run(ready)
-
-
-def _log_notices(configuration: Configuration, log: FilteringBoundLogger) -> None:
-    for notice in configuration.notices:
-        say = log.warning if notice.severity is Severity.WARNING else log.info
-        say(str(notice))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from ferryman.config.kinds import SWITCH, Kind
@@ -98,16 +98,8 @@ def declined(
     quiet: tuple[object, ...] = (False, 0, ""),
 ) -> Option:
     """A row for a key that is known and will not be acted upon: it is unsafe, or was never one."""
-    return Option(
-        name,
-        kind,
-        section,
-        meaning,
-        secret=secret,
-        state=State.DECLINED,
-        reason=reason,
-        quiet=quiet,
-    )
+    row = not_built(name, kind, section, meaning, reason, secret=secret, quiet=quiet)
+    return replace(row, state=State.DECLINED)
 
 
 ALREADY = "nothing to do, it is always so"

@@ -23,6 +23,7 @@ from structlog.typing import EventDict, FilteringBoundLogger, Processor, Wrapped
 from ferryman.server.sinks import Sink, StandardStream
 
 COTURN_TIME = "%FT%T.%f%z"
+_LEVELS = {name.lower(): level for name, level in logging.getLevelNamesMapping().items()}
 _UNSAFE = re.compile(r"[^ -~]")
 _PLAIN = re.compile(r"[A-Za-z0-9_.:,/@+\[\]=-]+")
 
@@ -115,7 +116,7 @@ class Threshold:
     level: int = logging.INFO
 
     def __call__(self, _: WrappedLogger, level: str, event: EventDict) -> EventDict:
-        if logging.getLevelNamesMapping()[level.upper()] < self.level:
+        if _LEVELS[level] < self.level:
             raise structlog.DropEvent
         return event
 

@@ -9,7 +9,7 @@ use base64::Engine;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-use crate::{FiveTuple, Transport};
+use crate::FiveTuple;
 
 const COOKIE: usize = 13;
 const STAMP: usize = 4;
@@ -101,23 +101,13 @@ impl Nonces {
         for part in sealed {
             mac.update(part);
         }
-        let (transport, port) = (number(client.transport), client.client.port());
+        let (transport, port) = (client.transport.number(), client.client.port());
         mac.update(format!("{transport},{port},").as_bytes());
         match client.client.ip() {
             IpAddr::V4(ip) => mac.update(&ip.octets()),
             IpAddr::V6(ip) => mac.update(&ip.octets()),
         }
         mac
-    }
-}
-
-/// The IP protocol, and 0x100 where it is encrypted.
-fn number(transport: Transport) -> u16 {
-    match transport {
-        Transport::Tcp => 6,
-        Transport::Udp => 17,
-        Transport::Tls => 0x106,
-        Transport::Dtls => 0x111,
     }
 }
 

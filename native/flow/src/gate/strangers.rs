@@ -4,9 +4,9 @@ use std::mem;
 
 use hashbrown::HashMap;
 
+use super::SECOND;
 use crate::Source;
 
-const SECOND: u64 = 1_000_000_000;
 /// Sources that are remembered: half of them the latest, half of them those before.
 const CAPACITY: usize = 16_384;
 /// A source that was quiet may have the answers of so many seconds at once: behind one address
