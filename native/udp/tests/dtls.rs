@@ -47,7 +47,11 @@ struct Dtls {
 
 impl Dtls {
     fn at(server: SocketAddr) -> Self {
-        let socket = udp_socket(&server.ip().to_string());
+        Self::from(&server.ip().to_string(), server)
+    }
+
+    fn from(ip: &str, server: SocketAddr) -> Self {
+        let socket = udp_socket(ip);
         socket.connect(server).unwrap();
         Self::on(socket)
     }
@@ -95,6 +99,13 @@ impl Dtls {
         assert!(datagram.len() <= LONGEST_FLIGHT, "{}", datagram.len());
         self.association.receive(&datagram);
         self.speak();
+    }
+
+    /// Begins a handshake as far as the server's first flight, which it reads.
+    fn knock(&mut self) {
+        let hello = self.second_hello();
+        self.socket.send(&hello).unwrap();
+        self.association.receive(&receive(&self.socket));
     }
 
     fn send(&mut self, message: &[u8]) {
@@ -483,9 +494,7 @@ fn one_source_has_so_many_handshakes_and_its_oldest_goes() {
     let mut clients: Vec<_> = (0..70)
         .map(|_| {
             let mut client = Dtls::at(rig.udp);
-            let hello = client.second_hello();
-            client.socket.send(&hello).unwrap();
-            client.association.receive(&receive(&client.socket));
+            client.knock();
             client
         })
         .collect();
@@ -495,6 +504,54 @@ fn one_source_has_so_many_handshakes_and_its_oldest_goes() {
     while !last.association.is_established() {
         last.hear();
     }
+}
+
+#[test]
+fn who_begins_many_handshakes_from_many_addresses_pushes_out_nobody_else() {
+    let rig = serving(Rig::alone(Settings::default()));
+    let mut lone = Dtls::from("127.0.0.2", rig.udp);
+    lone.knock();
+    let mut crowd = Vec::new();
+    for client in (0..9 * 64).map(|number| format!("127.0.1.{}", 1 + number / 64)) {
+        let mut client = Dtls::from(&client, rig.udp);
+        client.knock();
+        crowd.push(client);
+    }
+    until(|| rig.counter("associations") == 512);
+    lone.speak();
+    while !lone.association.is_established() {
+        lone.hear();
+    }
+}
+
+#[test]
+fn who_has_many_associations_without_an_allocation_pushes_out_nobody_else() {
+    let rig = serving(Rig::alone(Settings {
+        pending_connections: 3,
+        ..Settings::default()
+    }));
+    let mut lone = Dtls::from("127.0.0.2", rig.udp);
+    lone.shake_hands();
+    let mut caller = Dtls::connect(rig.udp);
+    let (five_tuple, _) = caller.allocate(&rig, 7);
+    let mut many: Vec<_> = (0..9).map(|_| Dtls::connect(rig.udp)).collect();
+    for client in &mut many[..7] {
+        assert_eq!(client.next(), None);
+    }
+    for client in many[7..].iter_mut().chain([&mut lone, &mut caller]) {
+        let asked = request(BINDING);
+        client.send(&asked);
+        assert!(answers(&client.receive(), &asked));
+    }
+    // Its allocation is gone: it is one of the crowd again, and the youngest.
+    rig.close(7);
+    let newest = Dtls::connect(rig.udp);
+    rig.reply(five_tuple, b"here");
+    assert_eq!(caller.receive(), b"here");
+    for client in &mut many[7..] {
+        assert_eq!(client.next(), None);
+    }
+    drop(newest);
 }
 
 #[test]
