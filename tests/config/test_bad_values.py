@@ -31,6 +31,7 @@ ADDRESS = "expected an IP address or a host name"
         ("listening-port=", port("")),
         ("listening-port", "expected a value: listening-port=PORT"),
         ("tls-listening-port=99999", port("99999")),
+        ("xdp-mode=native", "expected auto or driver or tc or generic, got 'native'"),
         ("xdp=eth0/1", "expected auto, off or the name of an interface, got 'eth0/1'"),
         ("xdp=sixteen-letters-", "expected auto, off or the name of an interface, got "
                                  "'sixteen-letters-'"),

@@ -34,6 +34,7 @@ HONOURED: list[tuple[str, str | None, str, object, object]] = [
     ("no-udp", None, "udp", True, False),
     ("no-tcp", None, "tcp", True, False),
     ("xdp", "eth0", "offload", (), ("eth0",)),
+    ("xdp-mode", "tc", "offload_mode", "auto", "tc"),
     ("no-udp-relay", None, "udp_relay", True, False),
     ("no-tcp-relay", None, "tcp_relay", True, False),
     ("relay-ip", "2001:db8::1", "relay_ips", (), (ip("2001:db8::1"),)),

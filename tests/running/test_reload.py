@@ -261,10 +261,14 @@ def test_what_needs_a_restart_is_named_and_stays(tmp_path: Path) -> None:
         verdict = running.change(
             ("realm=ferry.example", "realm=other.example"),
             ("", "log-format=json"),
+            ("", "xdp=auto"),
+            ("", "xdp-mode=tc"),
             ("", "user=dave:late"),
         )
         said = [line for line in running.since() if "needs a restart, stays as it was" in line]
-        assert [line.rpartition("what=")[2] for line in said] == ["realm", "log-format"]
+        assert [line.rpartition("what=")[2] for line in said] == [
+            *("realm", "xdp", "xdp-mode", "log-format")
+        ]
         assert "changed=users" in verdict
         assert call.client.refresh(600).code == 0
         with TurnClient(running.port, "bob", "hunter2") as client:

@@ -20,7 +20,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 _CLONE_NEWNET = 0x40000000
-_SIOCETHTOOL = 0x8946
+_SIOCETHTOOL, _SIOCGIFHWADDR = 0x8946, 0x8927
 _ETHTOOL_STXCSUM, _ETHTOOL_SGRO = 0x17, 0x2C
 
 SERVER = {4: "192.0.2.1", 6: "2001:db8::1"}
@@ -96,6 +96,13 @@ def set_feature(interface: str, command: int, *, on: bool) -> None:
     request = struct.pack("16sP", interface.encode(), ctypes.addressof(value))
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as anything:
         fcntl.ioctl(anything, _SIOCETHTOOL, request)
+
+
+def mac_of(interface: str) -> bytes:
+    """Of an interface of this namespace."""
+    request = struct.pack("256s", interface.encode())
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as anything:
+        return fcntl.ioctl(anything, _SIOCGIFHWADDR, request)[18:24]
 
 
 def has_program(interface: str) -> bool:

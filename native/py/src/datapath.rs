@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use ferryman_udp::{
-    Certificate, Choices, Credentials, Datapath as Native, Event, Outfit, Settings,
+    Certificate, Choices, Credentials, Datapath as Native, Event, Mode, Outfit, Settings,
 };
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -184,11 +184,16 @@ impl Datapath {
             .map_err(|trouble| PyValueError::new_err(trouble.to_string()))
     }
 
-    #[pyo3(signature = (interfaces, *, driver_only))]
-    fn offload(&self, interfaces: Vec<String>, driver_only: bool) -> PyResult<&'static str> {
-        let mode = self.native.offload(&interfaces, driver_only);
-        let mode = mode.map_err(|trouble| PyValueError::new_err(trouble.to_string()))?;
-        Ok(mode.name())
+    fn offload(
+        &self,
+        interfaces: Vec<String>,
+        modes: Vec<String>,
+    ) -> PyResult<(&'static str, String)> {
+        let modes: Result<Vec<Mode>, _> = modes.iter().map(|word| word.parse()).collect();
+        let modes = modes.map_err(PyValueError::new_err)?;
+        let attached = self.native.offload(&interfaces, &modes);
+        let attached = attached.map_err(|trouble| PyValueError::new_err(trouble.to_string()))?;
+        Ok((attached.mode.name(), attached.instead))
     }
 
     fn bind_relay(&self, ip: &[u8], port: u16) -> PyResult<()> {

@@ -12,7 +12,7 @@ use std::time::Duration;
 use ferryman_dtls::{Credentials, Endpoint, Trouble};
 use ferryman_flow::binding::Served;
 use ferryman_flow::{gate, Discovery, Family};
-use ferryman_xdp::{Mode, Program, Trouble as XdpTrouble};
+use ferryman_xdp::{Attached, Mode, Program, Trouble as XdpTrouble};
 
 use crate::acceptor::Acceptor;
 use crate::bell::Bell;
@@ -263,14 +263,14 @@ impl Datapath {
     }
 
     /// Has the kernel forward the channels that are bound from now on, on these interfaces; returns
-    /// how they run the program. When any of them cannot, all is as it was.
-    /// Once is enough. `driver_only`: not in the slower mode that every interface has.
-    pub fn offload(&self, interfaces: &[String], driver_only: bool) -> Result<Mode, XdpTrouble> {
+    /// how they run the program: in the first of these modes that all of them take. When they take
+    /// none, all is as it was. Once is enough.
+    pub fn offload(&self, interfaces: &[String], modes: &[Mode]) -> Result<Attached, XdpTrouble> {
         let mut program = Program::load()?;
-        let mode = program.attach(interfaces, driver_only)?;
+        let attached = program.attach(interfaces, modes)?;
         self.post(|_| Order::Offload(program.offload()));
         *self.program() = Some(program);
-        Ok(mode)
+        Ok(attached)
     }
 
     fn program(&self) -> MutexGuard<'_, Option<Program>> {

@@ -58,7 +58,7 @@ mod worker;
 pub use certificate::Certificate;
 pub use datapath::{Choices, Datapath, Settings};
 pub use ferryman_dtls::{Credentials, Trouble};
-pub use ferryman_xdp::{Mode, Trouble as XdpTrouble};
+pub use ferryman_xdp::{Attached, Mode, Trouble as XdpTrouble};
 pub use inbox::Command;
 pub use options::Outfit;
 pub use queue::Event;

@@ -1,33 +1,18 @@
 // SPDX-License-Identifier: MIT OR GPL-2.0-only
 // Forwards the packets of known channels between the interfaces' ends (RFC 8656 §12), before the
-// network stack sees them: from a client the ChannelData header is taken away, to a client it is
+// network stack sees them, in the driver or right behind it: from a client the ChannelData header is taken away, to a client it is
 // put in front.
 //
 // Whatever it is not sure of it passes on untouched, to the stack and to the server's sockets: it
 // never drops a packet. It decides nothing: `flows` says where a packet goes and until when.
-#include "tables.h"
+#include "hook.h"
+#include "read.h"
 
 char licence[] SECTION("license") = "Dual MIT/GPL";
 
 // What the system puts into packets of its own; the loader writes them.
 const volatile u32 ipv4_ttl = 64;
 const volatile u32 ipv6_hop_limit = 64;
-
-// A UDP packet, as far as the program has understood it.
-struct packet {
-	struct key key;
-	// Octets of the frame, of the IP header, of what follows it, and behind the UDP header.
-	u32 frame;
-	u32 header;
-	u32 payload;
-	u32 body;
-	u16 udp_length;
-	u16 checksum;
-	// Of what may be ChannelData: its number and length fields, and the octets of padding.
-	u16 number;
-	u16 length;
-	u32 padding;
-};
 
 // What leaves behind the IP header: its length and checksum, and the length of the payload.
 struct datagram {
@@ -43,118 +28,10 @@ INLINE void tally(u32 verdict)
 		*count += 1;
 }
 
-INLINE int pass(u32 verdict)
+INLINE int pass(enum hook hook, u32 verdict)
 {
 	tally(verdict);
-	return XDP_PASS;
-}
-
-INLINE u16 fold(u32 sum)
-{
-	sum = (sum & 0xFFFF) + (sum >> 16);
-	sum = (sum & 0xFFFF) + (sum >> 16);
-	return sum;
-}
-
-INLINE u16 header_sum(const struct ipv4 *ip)
-{
-	const u16 *words = (const void *)ip;
-	u32 sum = 0;
-#pragma unroll
-	for (int i = 0; i < 10; i++)
-		sum += words[i];
-	return fold(sum);
-}
-
-// What lies behind an IP header. The verifier asks for one capability more (CAP_PERFMON) of whoever
-// adds anything but a constant to a packet's address, and the compiler must not make a variable
-// of two constants.
-INLINE void *behind_ip(const void *address)
-{
-	asm volatile("" : "+r"(address));
-	return (void *)address;
-}
-
-// The longest frame is one of 9,000 octets; what is longer is not for this program.
-enum { LONGEST = 9000 };
-
-INLINE int read_udp(struct packet *packet, const struct udp *udp, void *end)
-{
-	const struct channel_data *message = (void *)(udp + 1);
-	u32 payload = packet->payload;
-	if ((void *)(udp + 1) > end)
-		return ODD;
-	if (payload < sizeof(*udp) || payload > LONGEST ||
-	    sizeof(struct ethernet) + packet->header + payload > packet->frame)
-		return ODD;
-	packet->udp_length = udp->length;
-	if (NET16(udp->length) != payload)
-		return ODD;
-	packet->body = payload - sizeof(*udp);
-	packet->checksum = udp->checksum;
-	packet->key.remote_port = udp->from;
-	packet->key.local_port = udp->to;
-	if (packet->body >= sizeof(*message) && (void *)(message + 1) <= end) {
-		packet->number = message->number;
-		packet->length = message->length;
-	}
-	return FORWARDED;
-}
-
-// NOT_UDP or ODD; FORWARDED when all that was read is as it should be.
-INLINE int read_ipv4(struct packet *packet, const struct ipv4 *ip, void *end)
-{
-	if ((void *)(ip + 1) > end)
-		return ODD;
-	if (ip->protocol != PROTOCOL_UDP)
-		return NOT_UDP;
-	// Options, fragments, and what the stack would drop.
-	if (ip->version_and_length != 0x45 || (ip->fragment & NET16(ANY_FRAGMENT)) ||
-	    header_sum(ip) != 0xFFFF)
-		return ODD;
-	u16 length = NET16(ip->length);
-	if (length < sizeof(*ip))
-		return ODD;
-	packet->header = sizeof(*ip);
-	packet->payload = length - sizeof(*ip);
-	packet->key.family = FAMILY_IPV4;
-	packet->key.remote_ip[0] = ip->from;
-	packet->key.local_ip[0] = ip->to;
-	return read_udp(packet, behind_ip(ip + 1), end);
-}
-
-INLINE int read_ipv6(struct packet *packet, const struct ipv6 *ip, void *end)
-{
-	if ((void *)(ip + 1) > end)
-		return ODD;
-	// Extension headers are something else than UDP as well.
-	if (ip->next != PROTOCOL_UDP)
-		return NOT_UDP;
-	if ((*(const u8 *)ip & 0xF0) != 0x60)
-		return ODD;
-	packet->header = sizeof(*ip);
-	packet->payload = NET16(ip->length);
-	packet->key.family = FAMILY_IPV6;
-#pragma unroll
-	for (int i = 0; i < 4; i++) {
-		packet->key.remote_ip[i] = ip->from[i];
-		packet->key.local_ip[i] = ip->to[i];
-	}
-	return read_udp(packet, behind_ip(ip + 1), end);
-}
-
-// The channel of what may be a ChannelData message; 0 when it is none. Up to 3 octets of padding
-// are legal over UDP (RFC 8656 §12.5).
-INLINE u16 read_channel(struct packet *packet)
-{
-	u32 room = packet->body - sizeof(struct channel_data);
-	u32 length = NET16(packet->length);
-	if ((packet->number & NET16(0xC000)) != NET16(0x4000))
-		return 0;
-	if (length > room || room - length > 3)
-		return 0;
-	packet->padding = room - length;
-	return packet->number;
+	return hook == IN_DRIVER ? XDP_PASS : TC_NEXT;
 }
 
 // The flow of a packet: a client's by its channel, else a peer's.
@@ -178,12 +55,12 @@ INLINE u32 without(u16 word)
 }
 
 // What the padding adds to the checksum is taken out of it; `sum` as in `checksum_of`.
-INLINE u32 without_padding(struct xdp_md *ctx, const struct packet *packet, u32 sum)
+INLINE u32 without_padding(void *ctx, enum hook hook, const struct packet *packet, u32 sum)
 {
 	u8 octets[4] = {};
 	u32 count = packet->padding & 3;
 	u32 at = packet->payload - packet->padding;
-	if (count == 0 || xdp_load_bytes(ctx, sizeof(struct ethernet) + packet->header + at, octets, count))
+	if (count == 0 || load(ctx, hook, sizeof(struct ethernet) + packet->header + at, octets, count))
 		return sum;
 	// Words begin at even octets, and the first of a word is its low octet here.
 #pragma unroll
@@ -193,7 +70,7 @@ INLINE u32 without_padding(struct xdp_md *ctx, const struct packet *packet, u32 
 }
 
 // The UDP checksum of what leaves, from that of what came (RFC 1624): what was wrong stays wrong.
-INLINE u16 checksum_of(struct xdp_md *ctx, const struct packet *packet, const struct flow *flow, u16 length)
+INLINE u16 checksum_of(void *ctx, enum hook hook, const struct packet *packet, const struct flow *flow, u16 length)
 {
 	u32 sum = without(packet->checksum) + flow->sum;
 	// Once in the header, once in the pseudo-header.
@@ -201,7 +78,7 @@ INLINE u16 checksum_of(struct xdp_md *ctx, const struct packet *packet, const st
 	if (flow->channel)
 		sum += NET16(packet->body);
 	else
-		sum = without_padding(ctx, packet, sum + without(packet->length));
+		sum = without_padding(ctx, hook, packet, sum + without(packet->length));
 	u16 checksum = ~fold(sum);
 	return checksum ? checksum : 0xFFFF;
 }
@@ -213,38 +90,69 @@ INLINE void copy_ip(u32 *to, const u32 *from)
 		to[i] = from[i];
 }
 
-// Where the packet leaves, as for one of the machine's own: FIB_SUCCESS, or why not.
-INLINE long route(struct xdp_md *ctx, struct bpf_fib_lookup *fib, const struct flow *flow, u32 total)
+// Whether the checksum is the sender's half of one: what is sent over a virtual link is often left for
+// a network card to complete. (So looks one whole checksum in 65,535 as well.)
+INLINE int is_partial(const struct packet *packet, const struct flow *flow)
 {
-	fib->family = flow->family;
-	fib->l4_protocol = PROTOCOL_UDP;
-	fib->sport = flow->from_port;
-	fib->dport = flow->to_port;
-	fib->tot_len = total;
-	fib->ifindex = LOOPBACK;
-	copy_ip(fib->source, flow->from_ip);
-	copy_ip(fib->destination, flow->to_ip);
-	return fib_lookup(ctx, fib, sizeof(*fib), 0);
+	return packet->checksum == fold(flow->partial + packet->udp_length);
 }
 
-// Makes the frame longer or shorter, at its beginning and at its end. Where there is no room for
-// filling it up it came over a virtual link, which has no shortest frame.
-INLINE int resize(struct xdp_md *ctx, u32 frame, int head, u32 size)
+// How long an answer about a way holds, ns. A link, a route or a neighbour that changes is followed
+// so late at most.
+enum { WAY_HOLDS = 100000000 };
+
+// Asks where a packet of this flow leaves, as for one of the machine's own. Not inlined, for it is
+// seldom done.
+static __attribute__((noinline)) int ask_way(void *ctx, const struct flow *flow, struct track *track, u32 total)
 {
-	if (xdp_adjust_head(ctx, head))
-		return 0;
-	u32 wanted = size < SHORTEST_FRAME ? SHORTEST_FRAME : size;
-	int tail = (int)wanted - ((int)frame - head);
-	if (tail == 0 || xdp_adjust_tail(ctx, tail) == 0 || wanted > size)
-		return 1;
-	xdp_adjust_head(ctx, -head);
-	return 0;
+	struct bpf_fib_lookup fib = {
+		.family = flow->family,
+		.l4_protocol = PROTOCOL_UDP,
+		.sport = flow->from_port,
+		.dport = flow->to_port,
+		.tot_len = total,
+		.ifindex = LOOPBACK,
+	};
+	copy_ip(fib.source, flow->from_ip);
+	copy_ip(fib.destination, flow->to_ip);
+	track->known_until = 0;
+	if (fib_lookup(ctx, &fib, sizeof(fib), 0) != FIB_SUCCESS)
+		return NO_ROUTE;
+	if (!map_lookup(&interfaces, &fib.ifindex))
+		return NO_INTERFACE;
+	track->number = flow->number;
+	track->interface = fib.ifindex;
+	track->longest = fib.tot_len;
+#pragma unroll
+	for (int i = 0; i < 3; i++) {
+		track->to[i] = fib.dmac[i];
+		track->from[i] = fib.smac[i];
+	}
+	return FORWARDED;
 }
 
-INLINE int write_udp(struct udp *udp, void *end, const struct flow *flow, const struct datagram *datagram)
+// FORWARDED when `track` tells the way of a packet, whose IP packet has `total` octets; or why not.
+INLINE int find_way(void *ctx, const struct flow *flow, struct track *track, u32 total, u64 now)
+{
+	if (LIKELY(track->known_until > now && track->number == flow->number))
+		return total <= track->longest ? FORWARDED : NO_ROUTE;
+	int verdict = ask_way(ctx, flow, track, total);
+	if (verdict == FORWARDED)
+		track->known_until = now + WAY_HOLDS;
+	return verdict;
+}
+
+// Whether writing until there would leave the packet. (Behind a driver it is not the packet yet, and
+// the place has room for any.)
+INLINE int is_outside(enum hook hook, const void *address, const void *end)
+{
+	return hook == IN_DRIVER && address > end;
+}
+
+INLINE int write_udp(enum hook hook, struct udp *udp, void *end, const struct flow *flow, const struct datagram *datagram)
 {
 	struct channel_data *message = (void *)(udp + 1);
-	if ((void *)(udp + 1) > end)
+	if (is_outside(hook, udp + 1, end))
 		return 0;
 	udp->from = flow->from_port;
 	udp->to = flow->to_port;
@@ -252,16 +160,16 @@ INLINE int write_udp(struct udp *udp, void *end, const struct flow *flow, const 
 	udp->checksum = datagram->checksum;
 	if (!flow->channel)
 		return 1;
-	if ((void *)(message + 1) > end)
+	if (is_outside(hook, message + 1, end))
 		return 0;
 	message->number = flow->channel;
 	message->length = NET16(datagram->body);
 	return 1;
 }
 
-INLINE int write_ipv4(struct ipv4 *ip, void *end, const struct flow *flow, const struct datagram *datagram)
+INLINE int write_ipv4(enum hook hook, struct ipv4 *ip, void *end, const struct flow *flow, const struct datagram *datagram)
 {
-	if ((void *)(ip + 1) > end)
+	if (is_outside(hook, ip + 1, end))
 		return 0;
 	ip->version_and_length = 0x45;
 	ip->tos = 0;
@@ -274,12 +182,12 @@ INLINE int write_ipv4(struct ipv4 *ip, void *end, const struct flow *flow, const
 	ip->from = flow->from_ip[0];
 	ip->to = flow->to_ip[0];
 	ip->checksum = ~header_sum(ip);
-	return write_udp(behind_ip(ip + 1), end, flow, datagram);
+	return write_udp(hook, behind_ip(ip + 1), end, flow, datagram);
 }
 
-INLINE int write_ipv6(struct ipv6 *ip, void *end, const struct flow *flow, const struct datagram *datagram)
+INLINE int write_ipv6(enum hook hook, struct ipv6 *ip, void *end, const struct flow *flow, const struct datagram *datagram)
 {
-	if ((void *)(ip + 1) > end)
+	if (is_outside(hook, ip + 1, end))
 		return 0;
 	ip->version_and_flow = 0x60;
 	ip->length = NET16(datagram->length);
@@ -287,42 +195,58 @@ INLINE int write_ipv6(struct ipv6 *ip, void *end, const struct flow *flow, const
 	ip->hop_limit = ipv6_hop_limit;
 	copy_ip(ip->from, flow->from_ip);
 	copy_ip(ip->to, flow->to_ip);
-	return write_udp(behind_ip(ip + 1), end, flow, datagram);
+	return write_udp(hook, behind_ip(ip + 1), end, flow, datagram);
 }
 
-// `resize` has made room for all of it; the verifier does not know.
-INLINE int write(struct xdp_md *ctx, const struct bpf_fib_lookup *fib, const struct flow *flow,
-		 const struct datagram *datagram)
+INLINE int write_headers(enum hook hook, struct ethernet *ethernet, void *end, const struct track *track, const struct flow *flow,
+			 const struct datagram *datagram)
 {
-	struct ethernet *ethernet = (void *)(long)ctx->data;
-	void *end = (void *)(long)ctx->data_end;
-	if ((void *)(ethernet + 1) > end)
+	if (is_outside(hook, ethernet + 1, end))
 		return 0;
 #pragma unroll
 	for (int i = 0; i < 3; i++) {
-		ethernet->to[i] = fib->dmac[i];
-		ethernet->from[i] = fib->smac[i];
+		ethernet->to[i] = track->to[i];
+		ethernet->from[i] = track->from[i];
 	}
 	if (flow->family == FAMILY_IPV4) {
 		ethernet->type = NET16(TYPE_IPV4);
-		return write_ipv4((void *)(ethernet + 1), end, flow, datagram);
+		return write_ipv4(hook, (void *)(ethernet + 1), end, flow, datagram);
 	}
 	ethernet->type = NET16(TYPE_IPV6);
-	return write_ipv6((void *)(ethernet + 1), end, flow, datagram);
+	return write_ipv6(hook, (void *)(ethernet + 1), end, flow, datagram);
 }
 
-INLINE void account(const struct flow *flow, u32 bytes)
+// Into a socket buffer: so that what the driver has summed up stays the sum of it.
+INLINE int store_headers(struct skb *ctx, struct packet *packet, u32 length)
 {
-	u32 row = flow->row;
-	struct count *count = map_lookup(&counts, &row);
-	if (count) {
-		count->packets += 1;
-		count->bytes += bytes;
-	}
+	enum { ETHERNET = sizeof(struct ethernet), LONGEST_OTHERS = sizeof(packet->headers) - ETHERNET };
+	if (length == 0 || length > LONGEST_OTHERS)
+		return 0;
+	return skb_store_bytes(ctx, 0, packet->headers, ETHERNET, 0) == 0 &&
+	       skb_store_bytes(ctx, ETHERNET, packet->headers + ETHERNET, length, RECOMPUTE_CHECKSUM) == 0;
+}
+
+// Room has been made for all of it; the verifier does not know.
+INLINE int write(void *ctx, enum hook hook, struct packet *packet, const struct track *track,
+		 const struct flow *flow, const struct datagram *datagram)
+{
+	if (hook == IN_DRIVER)
+		return write_headers(hook, start_of(ctx, hook), end_of(ctx, hook), track, flow, datagram);
+	u32 header = flow->family == FAMILY_IPV4 ? sizeof(struct ipv4) : sizeof(struct ipv6);
+	u32 in_front = flow->channel ? sizeof(struct channel_data) : 0;
+	return write_headers(hook, (void *)packet->headers, 0, track, flow, datagram) &&
+	       store_headers(ctx, packet, header + sizeof(struct udp) + in_front);
+}
+
+INLINE int send(void *ctx, enum hook hook, u32 interface)
+{
+	if (hook == BEHIND_DRIVER)
+		return redirect(interface, 0);
+	return interface == interface_of(ctx, hook) ? XDP_TX : redirect_map(&interfaces, interface, 0);
 }
 
 // Puts the packet where its flow says; it has been untouched until here.
-INLINE int forward(struct xdp_md *ctx, struct packet *packet, const struct flow *flow)
+INLINE int forward(void *ctx, enum hook hook, struct packet *packet, const struct flow *flow, u64 now)
 {
 	int is_ipv4 = flow->family == FAMILY_IPV4;
 	u32 header = is_ipv4 ? sizeof(struct ipv4) : sizeof(struct ipv6);
@@ -332,54 +256,77 @@ INLINE int forward(struct xdp_md *ctx, struct packet *packet, const struct flow 
 
 	// UDP over IPv6 must have a checksum; the stack makes one.
 	if (packet->checksum == 0 && !is_ipv4)
-		return pass(NO_CHECKSUM);
+		return pass(hook, NO_CHECKSUM);
+	if (is_partial(packet, flow))
+		return pass(hook, PARTIAL_CHECKSUM);
 	u16 checksum = 0;
 	if (packet->checksum)
-		checksum = checksum_of(ctx, packet, flow, NET16(length));
+		checksum = checksum_of(ctx, hook, packet, flow, NET16(length));
 
-	struct bpf_fib_lookup fib = {};
-	if (route(ctx, &fib, flow, header + length) != FIB_SUCCESS)
-		return pass(NO_ROUTE);
-	int is_same = fib.ifindex == ctx->ingress_ifindex;
-	if (!map_lookup(&interfaces, &fib.ifindex))
-		return pass(NO_INTERFACE);
+	u32 place = flow->track;
+	struct track *track = map_lookup(&tracks, &place);
+	if (!track)
+		return pass(hook, NO_FLOW);
+	int verdict = find_way(ctx, flow, track, header + length, now);
+	if (verdict != FORWARDED)
+		return pass(hook, verdict);
 
 	int head = (int)(packet->header + behind) - (int)(header + in_front);
-	if (!resize(ctx, packet->frame, head, sizeof(struct ethernet) + header + length))
-		return pass(NO_ROOM);
-
+	u32 size = sizeof(struct ethernet) + header + length;
+	u16 type = flow->family == packet->key.family ? 0 : is_ipv4 ? NET16(TYPE_IPV4) : NET16(TYPE_IPV6);
+	enum resized resized = hook == IN_DRIVER ? resize_frame(ctx, packet->frame, head, size)
+						 : resize_buffer(ctx, packet->frame, head, size, type);
+	if (resized == UNTOUCHED)
+		return pass(hook, NO_ROOM);
 	struct datagram datagram = { length, checksum, packet->body };
-	if (!write(ctx, &fib, flow, &datagram))
-		return XDP_ABORTED;
-	account(flow, length - sizeof(struct udp) - in_front);
+	if (resized == BROKEN || !write(ctx, hook, packet, track, flow, &datagram))
+		return hook == IN_DRIVER ? XDP_ABORTED : TC_SHOT;
+	track->packets += 1;
+	track->bytes += length - sizeof(struct udp) - in_front;
 	tally(FORWARDED);
-	return is_same ? XDP_TX : redirect_map(&interfaces, fib.ifindex, 0);
+	return send(ctx, hook, track->interface);
+}
+
+INLINE int look_at(void *ctx, enum hook hook)
+{
+	void *end = end_of(ctx, hook);
+	struct ethernet *ethernet = start_of(ctx, hook);
+	u32 only = 0;
+	struct packet *packet = map_lookup(&packets, &only);
+	int verdict = NOT_UDP;
+
+	if ((void *)(ethernet + 1) > end || !packet)
+		return pass(hook, ODD);
+	packet->frame = frame_length(ctx, hook);
+	if (ethernet->type == NET16(TYPE_IPV4))
+		verdict = read_ipv4(packet, (void *)(ethernet + 1), end);
+	else if (ethernet->type == NET16(TYPE_IPV6))
+		verdict = read_ipv6(packet, (void *)(ethernet + 1), end);
+	if (verdict != FORWARDED)
+		return pass(hook, verdict);
+	// Not sent to this machine alone.
+	if (*(u8 *)ethernet & 1)
+		return pass(hook, ODD);
+
+	struct flow *flow = find(packet);
+	if (!flow)
+		return pass(hook, NO_FLOW);
+	u64 now = ktime_get_ns();
+	if (flow->expires_at <= now)
+		return pass(hook, EXPIRED);
+	return forward(ctx, hook, packet, flow, now);
 }
 
 SECTION("xdp")
-int ferryman(struct xdp_md *ctx)
+int in_driver(struct xdp_md *ctx)
 {
-	void *end = (void *)(long)ctx->data_end;
-	struct ethernet *ethernet = (void *)(long)ctx->data;
-	struct packet packet = { .frame = xdp_get_buff_len(ctx) };
-	int verdict = NOT_UDP;
+	return look_at(ctx, IN_DRIVER);
+}
 
-	if ((void *)(ethernet + 1) > end)
-		return pass(ODD);
-	if (ethernet->type == NET16(TYPE_IPV4))
-		verdict = read_ipv4(&packet, (void *)(ethernet + 1), end);
-	else if (ethernet->type == NET16(TYPE_IPV6))
-		verdict = read_ipv6(&packet, (void *)(ethernet + 1), end);
-	if (verdict != FORWARDED)
-		return pass(verdict);
-	// Not sent to this machine alone.
-	if (*(u8 *)ethernet & 1)
-		return pass(ODD);
-
-	struct flow *flow = find(&packet);
-	if (!flow)
-		return pass(NO_FLOW);
-	if (flow->expires_at <= ktime_get_ns())
-		return pass(EXPIRED);
-	return forward(ctx, &packet, flow);
+SECTION("classifier")
+int behind_driver(struct skb *ctx)
+{
+	if (!is_plain(ctx))
+		return pass(BEHIND_DRIVER, ODD);
+	return look_at(ctx, BEHIND_DRIVER);
 }

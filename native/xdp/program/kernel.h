@@ -21,6 +21,9 @@ typedef long long s64;
 
 enum { MAP_HASH = 1, MAP_PERCPU_ARRAY = 6, MAP_DEVMAP_HASH = 25 };
 enum { XDP_ABORTED, XDP_DROP, XDP_PASS, XDP_TX, XDP_REDIRECT };
+// Of a program behind the driver (TCX): on to the next one, and nowhere.
+enum { TC_NEXT = -1, TC_SHOT = 2 };
+enum { ROOM_BEHIND_ETHERNET = 1, RECOMPUTE_CHECKSUM = 1 };
 enum { FAMILY_IPV4 = 2, FAMILY_IPV6 = 10 };
 enum { FIB_SUCCESS = 0 };
 // The interface number of "lo" in every network namespace.
@@ -35,11 +38,26 @@ struct xdp_md {
 	u32 egress_ifindex;
 };
 
+// `__sk_buff`, with gaps for what is not needed.
+struct skb {
+	u32 length;
+	u32 gap_1[4];
+	u32 vlan_present;
+	u32 gap_2[4];
+	u32 ifindex;
+	u32 gap_3[8];
+	u32 data;
+	u32 data_end;
+	u32 gap_4[23];
+	u32 gso_size;
+};
+
 struct bpf_fib_lookup {
 	u8 family;
 	u8 l4_protocol;
 	u16 sport;
 	u16 dport;
+	// Of the packet; afterwards what the way takes.
 	u16 tot_len;
 	u32 ifindex;
 	u32 flowinfo;
@@ -53,7 +71,14 @@ struct bpf_fib_lookup {
 static void *(*const map_lookup)(void *map, const void *key) = (void *)1;
 static u64 (*const ktime_get_ns)(void) = (void *)5;
 static u32 (*const get_prandom_u32)(void) = (void *)7;
+static long (*const skb_store_bytes)(struct skb *ctx, u32 at, const void *from, u32 length, u64 flags) = (void *)9;
+static long (*const redirect)(u32 ifindex, u64 flags) = (void *)23;
+static long (*const skb_load_bytes)(struct skb *ctx, u32 at, void *to, u32 length) = (void *)26;
+static long (*const skb_change_proto)(struct skb *ctx, u16 type, u64 flags) = (void *)31;
+static long (*const skb_change_tail)(struct skb *ctx, u32 length, u64 flags) = (void *)38;
+static long (*const skb_pull_data)(struct skb *ctx, u32 length) = (void *)39;
 static long (*const xdp_adjust_head)(struct xdp_md *ctx, int by) = (void *)44;
+static long (*const skb_adjust_room)(struct skb *ctx, int by, u32 where, u64 flags) = (void *)50;
 static long (*const redirect_map)(void *map, u64 key, u64 flags) = (void *)51;
 static long (*const xdp_adjust_tail)(struct xdp_md *ctx, int by) = (void *)65;
 static long (*const fib_lookup)(void *ctx, struct bpf_fib_lookup *fib, int size, u32 flags) = (void *)69;

@@ -32,13 +32,45 @@ struct flow {
 	u16 family;
 	// What the other addresses, ports and the channel number add to the UDP checksum.
 	u32 sum;
-	// Its row in `counts`.
-	u32 row;
+	// What the addresses it came with add to a checksum that is not whole yet.
+	u32 partial;
+	// Its place in `tracks`, and a number that no other flow has had there lately.
+	u32 track;
+	u32 number;
 };
 
-struct count {
+// What one processor knows of a flow: what it has carried, and where the last packet went.
+struct track {
 	u64 packets;
 	u64 bytes;
+	// CLOCK_MONOTONIC, ns: what follows holds until then, for the flow of that number.
+	u64 known_until;
+	u32 number;
+	u32 interface;
+	// Octets, from the IP header on.
+	u32 longest;
+	u16 to[3];
+	u16 from[3];
+};
+
+// A UDP packet, as far as the program has understood it.
+struct packet {
+	struct key key;
+	// Octets of the frame, of the IP header, of what follows it, and behind the UDP header.
+	u32 frame;
+	u32 header;
+	u32 payload;
+	u32 body;
+	u16 udp_length;
+	u16 checksum;
+	// Of what may be ChannelData: its number and length fields, and the octets of padding.
+	u16 number;
+	u16 length;
+	u32 padding;
+	// What leaves, where it cannot be written in place; the IP header lies at a multiple of 4.
+	u16 gap;
+	u8 headers[sizeof(struct ethernet) + sizeof(struct ipv6) + sizeof(struct udp) +
+		   sizeof(struct channel_data)];
 };
 
 // Why a packet went on or was left to user space. src/verdict.rs names them.
@@ -49,6 +81,7 @@ enum verdict {
 	NO_FLOW,
 	EXPIRED,
 	NO_CHECKSUM,
+	PARTIAL_CHECKSUM,
 	NO_ROUTE,
 	NO_INTERFACE,
 	NO_ROOM,
@@ -66,8 +99,8 @@ struct {
 	MAP_NUMBER(type, MAP_PERCPU_ARRAY);
 	MAP_NUMBER(max_entries, 2 * CHANNELS);
 	MAP_TYPE(key, u32);
-	MAP_TYPE(value, struct count);
-} counts SECTION(".maps");
+	MAP_TYPE(value, struct track);
+} tracks SECTION(".maps");
 
 struct {
 	MAP_NUMBER(type, MAP_PERCPU_ARRAY);
@@ -75,6 +108,15 @@ struct {
 	MAP_TYPE(key, u32);
 	MAP_TYPE(value, u64);
 } verdicts SECTION(".maps");
+
+// Room for the packet that is being looked at; the stack would be slower (the kernel guards what is
+// written there from being guessed at).
+struct {
+	MAP_NUMBER(type, MAP_PERCPU_ARRAY);
+	MAP_NUMBER(max_entries, 1);
+	MAP_TYPE(key, u32);
+	MAP_TYPE(value, struct packet);
+} packets SECTION(".maps");
 
 // Interfaces that the program is attached to, by number: packets may leave through them.
 struct {

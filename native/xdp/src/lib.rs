@@ -3,14 +3,17 @@
 //! `program/` is the program, `object/` what the compiler made of it. Knows nothing of allocations:
 //! a flow table hands channels out and takes them back (`ferryman_flow::Offload`).
 
+mod attach;
 mod features;
 mod maps;
+mod mode;
+mod places;
 mod program;
 mod routes;
-mod rows;
 mod tables;
 mod trouble;
 mod verdict;
 
-pub use program::{Mode, Program};
+pub use mode::Mode;
+pub use program::{Attached, Program};
 pub use trouble::Trouble;

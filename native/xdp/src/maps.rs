@@ -9,8 +9,8 @@ use aya::maps::{HashMap, MapData, MapError, PerCpuArray, PerCpuValues};
 use aya::util::nr_cpus;
 use ferryman_flow::{ChannelFlow, Usage};
 
-use crate::rows::Rows;
-use crate::tables::{to_client, to_peer, Count, Flow, Key};
+use crate::places::Places;
+use crate::tables::{to_client, to_peer, Flow, Key, Place, Track};
 
 /// How many channels the tables have room for, as in `program/tables.h`.
 pub(crate) const CHANNELS: u32 = 32_768;
@@ -22,10 +22,10 @@ pub(crate) struct Maps {
 
 struct Inner {
     flows: HashMap<MapData, Key, Flow>,
-    counts: PerCpuArray<MapData, Count>,
+    tracks: PerCpuArray<MapData, Track>,
     processors: usize,
-    rows: Rows,
-    placed: Placed<Key, u32>,
+    places: Places,
+    placed: Placed<Key, Place>,
 }
 
 impl fmt::Debug for Maps {
@@ -37,14 +37,14 @@ impl fmt::Debug for Maps {
 impl Maps {
     pub(crate) fn new(
         flows: HashMap<MapData, Key, Flow>,
-        counts: PerCpuArray<MapData, Count>,
+        tracks: PerCpuArray<MapData, Track>,
     ) -> std::io::Result<Self> {
         let processors = nr_cpus().map_err(|(_, error)| error)?;
         let inner = Inner {
             flows,
-            counts,
+            tracks,
             processors,
-            rows: Rows::new(CHANNELS),
+            places: Places::new(CHANNELS),
             placed: Placed::new(),
         };
         Ok(Self {
@@ -62,8 +62,8 @@ impl Maps {
 
     pub(crate) fn extend(&self, channel: &ChannelFlow) -> bool {
         let mut inner = self.lock();
-        let row = inner.row(channel);
-        row.is_some_and(|row| inner.write(channel, row).is_ok())
+        let place = inner.place(channel);
+        place.is_some_and(|place| inner.write(channel, place).is_ok())
     }
 
     pub(crate) fn remove(&self, channel: &ChannelFlow) -> Usage {
@@ -72,32 +72,32 @@ impl Maps {
 
     pub(crate) fn carried(&self, channel: &ChannelFlow) -> Usage {
         let inner = self.lock();
-        let row = inner.row(channel);
-        row.map_or_else(Usage::default, |row| inner.carried(row))
+        let place = inner.place(channel);
+        place.map_or_else(Usage::default, |place| inner.carried(place))
     }
 }
 
 impl Inner {
-    fn row(&self, channel: &ChannelFlow) -> Option<u32> {
-        self.placed.get(&to_peer(channel, 0).0).copied()
+    fn place(&self, channel: &ChannelFlow) -> Option<Place> {
+        self.placed.get(&key_of(channel)).copied()
     }
 
     fn insert(&mut self, channel: &ChannelFlow) -> bool {
-        let Some(row) = self.rows.take() else {
+        let Some(place) = self.places.take() else {
             return false;
         };
-        let written = self.clear(row).and_then(|()| self.write(channel, row));
+        let written = self.clear(place).and_then(|()| self.write(channel, place));
         if written.is_err() {
             self.delete(channel);
-            self.rows.give_back(row);
+            self.places.give_back(place);
             return false;
         }
-        self.placed.insert(to_peer(channel, 0).0, row);
+        self.placed.insert(key_of(channel), place);
         true
     }
 
-    fn write(&mut self, channel: &ChannelFlow, row: u32) -> Result<(), MapError> {
-        for (key, flow) in [to_peer(channel, row), to_client(channel, row + 1)] {
+    fn write(&mut self, channel: &ChannelFlow, place: Place) -> Result<(), MapError> {
+        for (key, flow) in [to_peer(channel, place), to_client(channel, place)] {
             self.flows.insert(key, flow, 0)?;
         }
         Ok(())
@@ -105,50 +105,56 @@ impl Inner {
 
     fn remove(&mut self, channel: &ChannelFlow) -> Usage {
         self.delete(channel);
-        let Some(row) = self.placed.remove(&to_peer(channel, 0).0) else {
+        let Some(place) = self.placed.remove(&key_of(channel)) else {
             return Usage::default();
         };
-        let carried = self.carried(row);
-        self.rows.give_back(row);
+        let carried = self.carried(place);
+        self.places.give_back(place);
         carried
     }
 
     fn delete(&mut self, channel: &ChannelFlow) {
-        for (key, _) in [to_peer(channel, 0), to_client(channel, 0)] {
+        let nowhere = Place::default();
+        for (key, _) in [to_peer(channel, nowhere), to_client(channel, nowhere)] {
             // It may not be there.
             let _ = self.flows.remove(&key);
         }
     }
 
-    fn clear(&mut self, row: u32) -> Result<(), MapError> {
-        for row in [row, row + 1] {
-            let nothing = PerCpuValues::try_from(vec![Count::default(); self.processors])?;
-            self.counts.set(row, nothing, 0)?;
+    fn clear(&mut self, place: Place) -> Result<(), MapError> {
+        for track in [place.track, place.track + 1] {
+            let nothing = PerCpuValues::try_from(vec![Track::default(); self.processors])?;
+            self.tracks.set(track, nothing, 0)?;
         }
         Ok(())
     }
 
-    fn carried(&self, row: u32) -> Usage {
-        let (sent, received) = (self.sum(row), self.sum(row + 1));
+    fn carried(&self, place: Place) -> Usage {
+        let (sent, received) = (self.sum(place.track), self.sum(place.track + 1));
         Usage {
-            sent_packets: sent.packets,
-            sent_bytes: sent.bytes,
-            received_packets: received.packets,
-            received_bytes: received.bytes,
+            sent_packets: sent.0,
+            sent_bytes: sent.1,
+            received_packets: received.0,
+            received_bytes: received.1,
             dropped_packets: 0,
         }
     }
 
-    fn sum(&self, row: u32) -> Count {
-        let mut sum = Count::default();
-        if let Ok(counts) = self.counts.get(&row, 0) {
-            for count in counts.iter() {
-                sum.packets += count.packets;
-                sum.bytes += count.bytes;
+    /// Packets and octets, of all processors.
+    fn sum(&self, track: u32) -> (u64, u64) {
+        let mut sum = (0, 0);
+        if let Ok(tracks) = self.tracks.get(&track, 0) {
+            for track in tracks.iter() {
+                sum.0 += track.packets;
+                sum.1 += track.bytes;
             }
         }
         sum
     }
+}
+
+fn key_of(channel: &ChannelFlow) -> Key {
+    to_peer(channel, Place::default()).0
 }
 
 /// A link-local address means nothing without an interface, which the tables do not tell.

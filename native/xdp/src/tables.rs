@@ -7,6 +7,7 @@ use ferryman_flow::ChannelFlow;
 
 const AF_INET: u16 = libc::AF_INET as u16;
 const AF_INET6: u16 = libc::AF_INET6 as u16;
+const PROTOCOL_UDP: u8 = 17;
 
 /// What a packet is found by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -35,41 +36,62 @@ pub(crate) struct Flow {
     channel: [u8; 2],
     family: u16,
     sum: u32,
-    row: u32,
+    partial: u32,
+    track: u32,
+    number: u32,
 }
 
 // SAFETY: integers and arrays of them without padding.
 unsafe impl Pod for Flow {}
 
-/// What went through a flow on one processor.
+/// What one processor knows of a flow: what it has carried, and where the last packet went.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
-pub(crate) struct Count {
+pub(crate) struct Track {
     pub(crate) packets: u64,
     pub(crate) bytes: u64,
+    known_until: u64,
+    number: u32,
+    interface: u32,
+    longest: u32,
+    to: [u8; 6],
+    from: [u8; 6],
 }
 
-// SAFETY: integers without padding.
-unsafe impl Pod for Count {}
+// SAFETY: integers and arrays of them without padding.
+unsafe impl Pod for Track {}
+
+/// Where the kernel keeps track of a channel.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Place {
+    /// Of what goes to the peer; the next one is of what goes to the client.
+    pub(crate) track: u32,
+    /// No other channel has been there with this number lately.
+    pub(crate) number: u32,
+}
 
 /// The rows of a channel from the client to the peer.
-pub(crate) fn to_peer(channel: &ChannelFlow, row: u32) -> (Key, Flow) {
+pub(crate) fn to_peer(channel: &ChannelFlow, place: Place) -> (Key, Flow) {
     let came = (channel.client, channel.server);
     let leaves = (channel.relayed, channel.peer);
     (
         key(came, channel.number),
-        flow(came, leaves, channel.number, 0, channel.sent_until, row),
+        flow(came, leaves, channel.number, 0, channel.sent_until, place),
     )
 }
 
 /// The rows of a channel from the peer to the client.
-pub(crate) fn to_client(channel: &ChannelFlow, row: u32) -> (Key, Flow) {
+pub(crate) fn to_client(channel: &ChannelFlow, place: Place) -> (Key, Flow) {
+    let place = Place {
+        track: place.track + 1,
+        ..place
+    };
     let came = (channel.peer, channel.relayed);
     let leaves = (channel.server, channel.client);
     let number = channel.number;
     (
         key(came, 0),
-        flow(came, leaves, 0, number, channel.received_until, row),
+        flow(came, leaves, 0, number, channel.received_until, place),
     )
 }
 
@@ -90,7 +112,7 @@ fn flow(
     taken_away: u16,
     put_in_front: u16,
     expires_at: u64,
-    row: u32,
+    place: Place,
 ) -> Flow {
     let sum = sum_of(from)
         + sum_of(to)
@@ -105,7 +127,9 @@ fn flow(
         channel: put_in_front.to_be_bytes(),
         family: family(from),
         sum: fold(sum),
-        row,
+        partial: fold(ip_sum(came.0) + ip_sum(came.1) + word([0, PROTOCOL_UDP])),
+        track: place.track,
+        number: place.number,
     }
 }
 
@@ -128,9 +152,13 @@ fn ip(address: SocketAddr) -> [u8; 16] {
 
 /// What an address and its port add to a checksum (RFC 1071): words as they lie in memory.
 fn sum_of(address: SocketAddr) -> u32 {
+    ip_sum(address) + word(address.port().to_be_bytes())
+}
+
+fn ip_sum(address: SocketAddr) -> u32 {
     let octets = ip(address);
     let words = octets.chunks_exact(2).map(|pair| word([pair[0], pair[1]]));
-    words.sum::<u32>() + word(address.port().to_be_bytes())
+    words.sum()
 }
 
 fn word(octets: [u8; 2]) -> u32 {

@@ -8,31 +8,40 @@ from __future__ import annotations
 from structlog.typing import FilteringBoundLogger
 
 from ferryman.app.own_addresses import WILDCARDS
+from ferryman.config import Configuration
 from ferryman.config.kinds import AUTO
 from ferryman.datapath import _native
 from ferryman.server import settings as server_settings
 from ferryman.server.own_addresses import interfaces_of, primary_address
 from ferryman.wire.address import Family
 
+_ALL = ("driver", "tc", "generic")
+_AUTOMATIC = _ALL[:2]
+"""Nobody asked for the one that may be slower than the server itself."""
+
 
 def offload_channels(
     datapath: _native.Datapath,
-    wanted: tuple[str, ...],
+    configuration: Configuration,
     settings: server_settings.Settings,
     log: FilteringBoundLogger,
 ) -> None:
-    """`wanted`: names of interfaces, `auto` alone, or nothing."""
-    is_automatic = wanted == (AUTO,)
-    names = reached_through(settings) if is_automatic else wanted
+    """Once, before anybody is served."""
+    is_automatic = configuration.offload == (AUTO,)
+    names = reached_through(settings) if is_automatic else configuration.offload
     if not names:
         return
+    mode = configuration.offload_mode
+    modes = (mode,) if mode != AUTO else _AUTOMATIC if is_automatic else _ALL
     try:
-        mode = datapath.offload(names, driver_only=is_automatic)
+        taken, instead = datapath.offload(names, modes)
     except ValueError as error:
         log.warning("xdp: channels are not forwarded in the kernel", reason=str(error))
         return
-    on = ",".join(names)
-    log.info("xdp: channels are forwarded in the kernel", interfaces=on, mode=mode)
+    said = {"interfaces": ",".join(names), "mode": taken}
+    if instead:
+        said["because"] = instead
+    log.info("xdp: channels are forwarded in the kernel", **said)
 
 
 def reached_through(settings: server_settings.Settings) -> tuple[str, ...]:

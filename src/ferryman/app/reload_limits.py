@@ -9,6 +9,7 @@ from ferryman.config import Configuration, ConfigurationError
 AT_RESTART = {
     "realm": "realm",
     "offload": "xdp",
+    "offload_mode": "xdp-mode",
     "state_dir": "state-dir",
     "log_format": "log-format",
     "log_output": "where the log goes",

@@ -140,7 +140,7 @@ async def _run(
             greet(configuration, secrets, running.addresses, greeted, name)
         standing.serving()
 
-    offload_channels(running.datapath, configuration.offload, externals.settings, log)
+    offload_channels(running.datapath, configuration, externals.settings, log)
     standing.opened()
     await service.run(ready)
 

@@ -40,7 +40,7 @@ class Configuration(BaseModel):
     for ever; a quota, `bytes_per_second` (of one allocation, each way) or `capacity` (of all, in
     bytes per second) of 0: no limit. A device "": any; `socket_buffer` 0: the datapath's own;
     `workers` 0: one for each processor. `offload`: interfaces that have the kernel forward
-    channels, or `auto` alone.
+    channels, or `auto` alone; `offload_mode`: how, or `auto`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
@@ -69,6 +69,7 @@ class Configuration(BaseModel):
     default_family: DefaultFamily
     workers: int
     offload: tuple[str, ...]
+    offload_mode: str
     udp_relay: bool
     tcp_relay: bool
 

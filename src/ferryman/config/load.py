@@ -104,6 +104,7 @@ def _configured(path: Path | None, chosen: Chosen, findings: Findings) -> Config
         default_family=_default_family(chosen),
         workers=chosen.one("relay-threads", int) or chosen.one("cpus", int),
         offload=_offload(chosen, findings),
+        offload_mode=chosen.one("xdp-mode", str),
         udp_relay=not chosen.one("no-udp-relay", bool),
         tcp_relay=not chosen.one("no-tcp-relay", bool),
         realm=realm,

@@ -145,6 +145,14 @@ RELAY_OPTIONS = (
         "off",
         repeatable=True,
     ),
+    Option(
+        "xdp-mode",
+        choice("auto", "driver", "tc", "generic"),
+        _R,
+        "where the kernel runs that program: in the driver, behind it, or in place of it; auto: in "
+        "the first that all the interfaces take",
+        "auto",
+    ),
     Option("no-udp-relay", SWITCH, _R, "no UDP towards peers", "no"),
     Option("no-tcp-relay", SWITCH, _R, "no TCP towards peers (RFC 6062)", "no"),
     not_built("multiplex-peer", SWITCH, _R, "one relay port for all", _NO_MULTIPLEX),

@@ -179,12 +179,13 @@ class Datapath:
         asked about every request. May be called at any time. ValueError for a cookie that has not
         13 characters or a name above 763 bytes."""
 
-    def offload(self, interfaces: Sequence[str], *, driver_only: bool) -> str:
+    def offload(self, interfaces: Sequence[str], modes: Sequence[str]) -> tuple[str, str]:
         """Has the kernel forward the channels that are bound from now on, by an eBPF program on
-        these interfaces, until `stop` or the end of the process; returns their mode, "driver" or
-        "generic". `driver_only`: not in the slower generic mode, which every interface has.
-        `counters` has `xdp_...` besides. ValueError when any of them cannot, and why; then all
-        stays as it was. Once is enough."""
+        these interfaces, until `stop` or the end of the process. Returns the mode, which is the
+        first of these that all of them take, and why it is not one before it: "driver" (XDP in the
+        driver), "tc" (TCX, behind any driver, Linux 6.6) or "generic" (XDP in place of the driver,
+        slower). `counters` has `xdp_...` besides. ValueError when they take none, and why; then
+        all stays as it was. Once is enough."""
 
     def bind_relay(self, ip: bytes, port: int) -> None:
         """Binds a relay socket ahead of need, for an Open that names this address. OSError."""

@@ -14,12 +14,28 @@ pub(crate) struct Frame {
     pub(crate) ttl: u8,
     pub(crate) id: u16,
     pub(crate) body: Vec<u8>,
-    pub(crate) checksum: bool,
+    pub(crate) checksum: Checksum,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Checksum {
+    Whole,
+    /// 0, as RFC 768 has it.
+    Absent,
+    /// The pseudo-header's half of it, for a network card to complete.
+    Partial,
 }
 
 impl Frame {
     /// The octets, filled up to the shortest frame.
     pub(crate) fn octets(&self) -> Vec<u8> {
+        let mut frame = self.bare_octets();
+        frame.resize(frame.len().max(60), 0);
+        frame
+    }
+
+    /// The octets that there is something in.
+    pub(crate) fn bare_octets(&self) -> Vec<u8> {
         let mut frame = [self.to_mac, self.from_mac].concat();
         let udp = self.udp();
         match (self.from.ip(), self.to.ip()) {
@@ -45,7 +61,6 @@ impl Frame {
             _ => panic!("a packet has one family"),
         }
         frame.extend(udp);
-        frame.resize(frame.len().max(60), 0);
         frame
     }
 
@@ -56,17 +71,18 @@ impl Frame {
         udp.extend((8 + self.body.len() as u16).to_be_bytes());
         udp.extend([0, 0]);
         udp.extend(&self.body);
-        if self.checksum {
-            let mut covered = [octets(self.from.ip()), octets(self.to.ip())].concat();
-            covered.extend((udp.len() as u32).to_be_bytes());
-            covered.extend([0, 0, 0, 17]);
-            covered.extend(&udp);
-            let checksum = match !sum(&covered) {
-                0 => 0xFFFF,
-                checksum => checksum,
-            };
-            udp[6..8].copy_from_slice(&checksum.to_be_bytes());
-        }
+        let mut covered = [octets(self.from.ip()), octets(self.to.ip())].concat();
+        covered.extend((udp.len() as u32).to_be_bytes());
+        covered.extend([0, 0, 0, 17]);
+        let partial = sum(&covered);
+        covered.extend(&udp);
+        let checksum = match (self.checksum, !sum(&covered)) {
+            (Checksum::Absent, _) => 0,
+            (Checksum::Partial, _) => partial,
+            (Checksum::Whole, 0) => 0xFFFF,
+            (Checksum::Whole, checksum) => checksum,
+        };
+        udp[6..8].copy_from_slice(&checksum.to_be_bytes());
         udp
     }
 

@@ -5,13 +5,33 @@ use std::os::fd::AsRawFd;
 use std::process::Command;
 
 use ferryman_flow::{ChannelFlow, Offload};
-use ferryman_xdp::Program;
+use ferryman_xdp::{Mode, Program};
 
-use crate::frame::{Frame, TTL};
+use crate::frame::{Checksum, Frame, TTL};
 
-pub(crate) const PASS: u32 = 2;
-pub(crate) const TX: u32 = 3;
-pub(crate) const REDIRECT: u32 = 4;
+/// What the program says of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// Left to the stack.
+    Pass,
+    /// Out through the interface it came from; behind the drivers that is a redirection like another.
+    Back,
+    /// Out through another interface.
+    Redirect,
+}
+
+impl Verdict {
+    fn of(mode: Mode, number: u32, is_far: bool) -> Self {
+        const NEXT: u32 = u32::MAX;
+        match (mode, number) {
+            (Mode::Tc, NEXT) | (Mode::Driver, 2) => Self::Pass,
+            (Mode::Tc, 7) if is_far => Self::Redirect,
+            (Mode::Tc, 7) | (Mode::Driver, 3) => Self::Back,
+            (Mode::Driver, 4) => Self::Redirect,
+            other => panic!("{other:?}"),
+        }
+    }
+}
 
 pub(crate) const NUMBER: u16 = 0x4001;
 /// Of the interface that packets come from, of who is behind it, and of who is behind the other.
@@ -48,24 +68,44 @@ neighbour add 203.0.113.4 lladdr 02:00:00:00:00:05 dev aside
 route add 192.0.3.0/24 via 192.0.2.3 dev near
 ";
 
+/// What a rig may do once its network is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rights {
+    All,
+    /// CAP_BPF and CAP_NET_ADMIN: the kernel guards the program against speculation.
+    Few,
+}
+
 pub(crate) struct Rig {
     pub(crate) program: Program,
     pub(crate) offload: Box<dyn Offload>,
+    pub(crate) mode: Mode,
     near: u32,
+    /// Octets of each of the packets that a frame stands for (GRO); 0: it is one.
+    pub(crate) gso_size: u32,
 }
 
 /// What the program made of a frame.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Outcome {
-    pub(crate) verdict: u32,
+    pub(crate) verdict: Verdict,
     pub(crate) frame: Vec<u8>,
     /// What it counted: the one verdict that has one more now.
     pub(crate) tallied: &'static str,
 }
 
 impl Rig {
+    /// One after the other, for each place that the kernel runs the program in.
+    pub(crate) fn each() -> impl Iterator<Item = Self> {
+        [Mode::Driver, Mode::Tc].into_iter().map_while(Self::of)
+    }
+
     /// `None` where the kernel forbids it.
-    pub(crate) fn new() -> Option<Self> {
+    pub(crate) fn of(mode: Mode) -> Option<Self> {
+        Self::with(mode, Rights::All)
+    }
+
+    pub(crate) fn with(mode: Mode, rights: Rights) -> Option<Self> {
         // SAFETY: takes no pointers; this thread alone leaves its network namespace.
         if unsafe { libc::unshare(libc::CLONE_NEWNET) } != 0 {
             eprintln!(
@@ -74,9 +114,14 @@ impl Rig {
             );
             return None;
         }
-        for line in NETWORK.lines().filter(|line| !line.is_empty()) {
-            let status = Command::new("ip").args(line.split(' ')).status();
-            assert!(status.expect("the program `ip`").success(), "ip {line}");
+        NETWORK.lines().filter(|line| !line.is_empty()).for_each(ip);
+        // Who says nothing of its own is not counted.
+        for end in ["near-end", "far-end"] {
+            let quiet = format!("/proc/sys/net/ipv6/conf/{end}/disable_ipv6");
+            std::fs::write(quiet, "1").expect("a setting of a namespace of ours");
+        }
+        if rights == Rights::Few {
+            keep_few_rights();
         }
         let mut program = match Program::load() {
             Ok(program) => program,
@@ -87,7 +132,7 @@ impl Rig {
             Err(trouble) => panic!("{trouble}"),
         };
         let interfaces = ["near".to_string(), "far".to_string()];
-        let attached = program.attach(&interfaces, false);
+        let attached = program.attach(&interfaces, &[mode, Mode::Generic]);
         attached.expect("every interface takes a program");
         // SAFETY: a literal that ends in a zero byte.
         let near = unsafe { libc::if_nametoindex(c"near".as_ptr()) };
@@ -95,14 +140,17 @@ impl Rig {
         Some(Self {
             program,
             offload,
+            mode,
             near,
+            gso_size: 0,
         })
     }
 
     /// Runs the program on a frame that arrived at `near`.
     pub(crate) fn run(&mut self, frame: &[u8]) -> Outcome {
         let before = self.program.verdicts();
-        let (verdict, frame) = self.run_untold(frame);
+        let (number, frame) = self.run_untold(frame);
+        let verdict = Verdict::of(self.mode, number, frame[6..12] == FAR_MAC);
         let after = self.program.verdicts();
         let mut tallied = before
             .iter()
@@ -121,10 +169,61 @@ impl Rig {
         }
     }
 
-    pub(crate) fn run_untold(&mut self, frame: &[u8]) -> (u32, Vec<u8>) {
-        let descriptor = self.program.descriptor().expect("loaded").as_raw_fd();
-        test_run(descriptor, frame, self.near)
+    /// A frame as it is when the program has sent it off: behind the drivers nobody has filled it up.
+    pub(crate) fn sent(&self, frame: &Frame) -> Vec<u8> {
+        match self.mode {
+            Mode::Tc => frame.bare_octets(),
+            Mode::Driver | Mode::Generic => frame.octets(),
+        }
     }
+
+    /// What the kernel tells the program about a frame that came to `near`.
+    fn context(&self, length: usize) -> Vec<u32> {
+        match self.mode {
+            // `struct xdp_md`: data, data_end, data_meta, ingress_ifindex, ...
+            Mode::Driver | Mode::Generic => vec![0, length as u32, 0, self.near, 0, 0],
+            // `struct __sk_buff`: the interface is its eleventh word, `gso_size` the forty-fifth.
+            Mode::Tc => {
+                let mut words = vec![0; 48];
+                words[10] = self.near;
+                words[44] = self.gso_size;
+                words
+            }
+        }
+    }
+
+    pub(crate) fn run_time(&mut self) -> (u64, u64) {
+        self.program.run_time(self.mode).expect("counted")
+    }
+
+    pub(crate) fn run_untold(&mut self, frame: &[u8]) -> (u32, Vec<u8>) {
+        let descriptor = self
+            .program
+            .descriptor(self.mode)
+            .expect("loaded")
+            .as_raw_fd();
+        test_run(descriptor, frame, &self.context(frame.len()))
+    }
+}
+
+/// The program `ip` with these words.
+pub(crate) fn ip(words: &str) {
+    let status = Command::new("ip").args(words.split(' ')).status();
+    assert!(status.expect("the program `ip`").success(), "ip {words}");
+}
+
+/// Of this thread.
+fn keep_few_rights() {
+    const VERSION_3: u32 = 0x2008_0522;
+    const NET_ADMIN: u32 = 12;
+    const BPF: u32 = 39;
+    let header = [VERSION_3, 0];
+    let (low, high) = (1 << NET_ADMIN, 1 << (BPF - 32));
+    // Effective, permitted, inheritable: the lower half of each, and the upper.
+    let sets: [u32; 6] = [low, low, 0, high, high, 0];
+    // SAFETY: a header and two triples of sets, as version 3 has them, are read and nothing is kept.
+    let status = unsafe { libc::syscall(libc::SYS_capset, header.as_ptr(), sets.as_ptr()) };
+    assert_eq!(status, 0, "{}", std::io::Error::last_os_error());
 }
 
 /// `bpf_attr` for BPF_PROG_TEST_RUN.
@@ -151,9 +250,7 @@ struct TestRun {
 
 const BPF_PROG_TEST_RUN: libc::c_int = 10;
 
-fn test_run(program: i32, frame: &[u8], interface: u32) -> (u32, Vec<u8>) {
-    // `struct xdp_md`: data, data_end, data_meta, ingress_ifindex, rx_queue_index, egress_ifindex.
-    let context = [0, frame.len() as u32, 0, interface, 0, 0];
+fn test_run(program: i32, frame: &[u8], context: &[u32]) -> (u32, Vec<u8>) {
     let mut out = vec![0u8; 16_384];
     let mut run = TestRun {
         program: program as u32,
@@ -161,7 +258,7 @@ fn test_run(program: i32, frame: &[u8], interface: u32) -> (u32, Vec<u8>) {
         size_out: out.len() as u32,
         data_in: frame.as_ptr() as u64,
         data_out: out.as_mut_ptr() as u64,
-        context_size_in: size_of_val(&context) as u32,
+        context_size_in: size_of_val(context) as u32,
         context_in: context.as_ptr() as u64,
         ..TestRun::default()
     };
@@ -244,7 +341,7 @@ pub(crate) fn arriving(from: SocketAddr, to: SocketAddr, body: Vec<u8>) -> Frame
         ttl: 17,
         id: 0x1234,
         body,
-        checksum: true,
+        checksum: Checksum::Whole,
     }
 }
 
@@ -269,6 +366,6 @@ pub(crate) fn leaving(
         ttl: TTL,
         id: u16::from_be_bytes([like[18], like[19]]),
         body,
-        checksum: true,
+        checksum: Checksum::Whole,
     }
 }
