@@ -34,6 +34,9 @@ REPOSITORY: Final = Path(__file__).resolve().parent.parent
 STARTS_WITHIN: Final = 20.0
 STOPS_WITHIN: Final = 10.0
 RELAY_PORTS: Final = 1_000
+WORKERS: Final = os.environ.get("FERRYMAN_TEST_WORKERS", "2")
+"""Worker threads of a server whose configuration names none, whatever this machine has."""
+_WORKERS: Final = ("relay-threads", "cpus")
 TRACES_OF_A_CRASH: Final = (
     "Traceback (most recent call last)",
     "panicked at",
@@ -118,8 +121,8 @@ def start_server(
 ) -> RunningServer:
     """Starts the server with these turnserver.conf lines; `folder` takes its files.
 
-    Adds a free listening port, a relay range of its own and, for each of `addresses` (by default
-    every loopback address), listening-ip and relay-ip. No addresses: the server's own choice.
+    Adds a free listening port, a relay range of its own, WORKERS and, for each of `addresses` (by
+    default every loopback address), listening-ip and relay-ip. No addresses: the server's choice.
     `command` is run in place of `ferryman serve`. `is_ready`: whether what listens on a port is up,
     where it is not a Binding request that shows it.
     Fails the test when there is no answer within STARTS_WITHIN seconds.
@@ -132,6 +135,8 @@ def start_server(
     if runs_coturn():
         lines += _coturn_files(folder)
         lines += [] if _value_of("cert", configuration) else ["no-tls"]
+    elif not any(line.startswith(_WORKERS) for line in configuration):
+        lines.append(f"relay-threads={WORKERS}")
     file = folder / "turnserver.conf"
     file.write_text("\n".join([*lines, *configuration, ""]))
     command = command or ([program("turnserver")] if runs_coturn() else [ferryman(), "serve"])

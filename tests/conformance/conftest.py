@@ -19,13 +19,27 @@ CONFIGURATION = [
     "user=bob:hunter2",
     "static-auth-secret=north",
     "allow-loopback-peers",
-    "verbose",
 ]
+SERVED = {
+    "gate": ["relay-threads=2"],
+    "engine": ["relay-threads=1", "verbose"],
+}
+"""Every clause is tried twice: with two workers, where the gate challenges strangers; and with one,
+where the engine does, as it does when the log is verbose."""
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "subject" in metafunc.fixturenames:
+        named = metafunc.config.getoption("server")
+        ways = ["named"] if named else list(SERVED)
+        metafunc.parametrize("subject", ways, indirect=True, scope="session")
 
 
 @pytest.fixture(scope="session")
 def subject(
-    pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest,
+    pytestconfig: pytest.Config,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Subject]:
     server = pytestconfig.getoption("server")
     if server:
@@ -40,6 +54,7 @@ def subject(
     certificate = make_pair(folder).lines
     addresses = ["127.0.0.1", "127.0.0.2", *loopback_addresses()[1:]]
     lines = [*CONFIGURATION, *certificate, "tls-listening-port=0", "rfc5780", "mobility"]
+    lines += SERVED[request.param]
     with start_server(lines, folder, addresses=addresses) as running:
         yield Subject(
             "127.0.0.1",

@@ -1,9 +1,11 @@
 """coturn's `turnutils_uclient -Z` asks for two relayed addresses in one allocation.
 
 Debian's 4.6.1 numbers ADDITIONAL-ADDRESS-FAMILY 0x8032, which no server has to understand
-(RFC 8656 §18 says 0x8000): it gets one address, and its packets arrive, unless it happens to
-refresh the other one. FERRYMAN_TEST_UCLIENT names a newer client to run as well; without one,
-`tests/running/test_dual.py` alone shows dual allocations, with our own client.
+(RFC 8656 §18 says 0x8000): it gets one address. Before it sends anything it refreshes one family
+or both, as its dice say, and gives up when it is told that it has no IPv6 address (443, RFC 8656
+§8.2): then it is run again, until it has sent what it was to send. FERRYMAN_TEST_UCLIENT names a
+newer client to run as well; without one, `tests/running/test_dual.py` alone shows dual
+allocations, with our own client.
 """
 
 from __future__ import annotations
@@ -28,6 +30,8 @@ MESSAGES: Final = 10
 OCTETS: Final = 101
 OF_DEBIAN: Final = 0x8032
 MISMATCH: Final = "error 443 (Peer Address Family Mismatch)"
+THROWS: Final = 15
+"""It gives up in fewer than half of its runs: in all of so many, once in 30,000."""
 V4, V6 = "127.0.0.1", "::1"
 
 NEWER: Final = os.environ.get("FERRYMAN_TEST_UCLIENT", "")
@@ -72,10 +76,11 @@ def test_a_client_that_asks_for_both_families_gets_what_it_can_say(
     port_for: PortFor, tmp_path: Path, client: str, flags: list[str]
 ) -> None:
     is_dual = number_said_by(client, tmp_path) == Attribute.ADDITIONAL_ADDRESS_FAMILY
-    peer = V6 if is_dual else V4
-    told = report(client, port_for("timestamp:user"), peer, flags, tmp_path)
-    assert set(told.relayed) == ({V4, V6} if is_dual else {V4}), told.text
-    if not is_dual and MISMATCH in told.text:
-        # By chance it refreshes the IPv6 address that it was not given: 443, RFC 8656 §8.2.
-        return
+    peer, families = (V6, {V4, V6}) if is_dual else (V4, {V4})
+    for _ in range(1 if is_dual else THROWS):
+        told = report(client, port_for("timestamp:user"), peer, flags, tmp_path)
+        assert set(told.relayed) == families, told.text
+        if told.messages is not None:
+            break
+        assert MISMATCH in told.text, told.text
     told.shows_that_nothing_was_lost(messages=MESSAGES, octets=MESSAGES * OCTETS)

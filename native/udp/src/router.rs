@@ -33,7 +33,29 @@ pub(crate) struct Router {
 impl Router {
     /// Posts commands to the workers.
     pub(crate) fn post(&mut self, commands: impl IntoIterator<Item = Command>, crew: &Crew) {
+        self.hand_out(commands, crew, |worker, orders| {
+            crew.inboxes[worker].post(orders.drain(..));
+        });
+    }
+
+    /// Hands orders to `deliver`, a worker's at a time: what must be known to one worker before
+    /// another acts upon it comes first.
+    fn hand_out(
+        &mut self,
+        commands: impl IntoIterator<Item = Command>,
+        crew: &Crew,
+        mut deliver: impl FnMut(usize, &mut Vec<Order>),
+    ) {
         let mut waiting: Vec<Vec<Order>> = (0..crew.count()).map(|_| Vec::new()).collect();
+        let mut flush = |waiting: &mut [Vec<Order>]| {
+            for (worker, orders) in waiting.iter_mut().enumerate() {
+                if !orders.is_empty() {
+                    deliver(worker, orders);
+                }
+            }
+        };
+        // Whom the commands since the last reply concern.
+        let mut changed = Vec::new();
         for command in commands {
             let worker = self.worker(&command, crew);
             for ip in self.new_relay_ips(&command) {
@@ -53,7 +75,7 @@ impl Router {
                     };
                     waiting[crew.worker_of(five_tuple.socket)].push(path);
                     waiting[worker].push(Order::Obey(command));
-                    flush(&mut waiting, crew);
+                    flush(&mut waiting);
                 }
                 Command::Join {
                     connection,
@@ -62,10 +84,21 @@ impl Router {
                     let (of_client, order) = self.join(connection, five_tuple, crew);
                     waiting[of_client].push(order);
                 }
-                _ => waiting[worker].push(Order::Obey(command)),
+                Command::Reply { .. } => {
+                    // A client that has moved hears through one worker what another one is to do:
+                    // its next packet may be there before the order would.
+                    if changed.drain(..).any(|home| home != worker) {
+                        flush(&mut waiting);
+                    }
+                    waiting[worker].push(Order::Obey(command));
+                }
+                _ => {
+                    changed.push(worker);
+                    waiting[worker].push(Order::Obey(command));
+                }
             }
         }
-        flush(&mut waiting, crew);
+        flush(&mut waiting);
     }
 
     /// The IPs of a relayed address that nobody has relayed from before.
@@ -183,12 +216,6 @@ fn others(
     all.filter(move |(other, _)| *other != worker)
 }
 
-fn flush(waiting: &mut [Vec<Order>], crew: &Crew) {
-    for (inbox, orders) in crew.inboxes.iter().zip(waiting) {
-        inbox.post(orders.drain(..));
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::net::SocketAddr;
@@ -232,6 +259,50 @@ mod tests {
     fn got(crew: &Crew) -> Vec<usize> {
         let inboxes = crew.inboxes.iter();
         inboxes.map(|inbox| inbox.take().len()).collect()
+    }
+
+    #[test]
+    fn what_a_reply_promises_is_posted_before_it_whichever_worker_sends_it() {
+        let (mut router, crew) = (
+            Router::default(),
+            Crew::new(3, Outfit::default()).expect("descriptors"),
+        );
+        router.post([open_tcp(7, 5)], &crew);
+        got(&crew);
+        let permit = || {
+            Command::Change(Change::Permit {
+                allocation: 7,
+                peer_ip: [192, 0, 2, 3].into(),
+                relayed_only: false,
+                expires_at: 1,
+            })
+        };
+        let reply = |socket| Command::Reply {
+            five_tuple: client(socket),
+            message: Vec::new(),
+        };
+        // Worker 2 has the allocation; its client is heard by worker 0, by 2 and by 1.
+        let commands = [3, 5, 4].map(|socket| [permit(), reply(socket)]);
+        let mut told = Vec::new();
+        router.hand_out(commands.into_iter().flatten(), &crew, |worker, orders| {
+            told.extend(orders.drain(..).map(|order| {
+                let is_reply = matches!(order, Order::Obey(Command::Reply { .. }));
+                (worker, is_reply)
+            }));
+        });
+        let permits_before = |at| {
+            told[..at]
+                .iter()
+                .filter(|told| **told == (2, false))
+                .count()
+        };
+        let place = |worker| told.iter().position(|told| *told == (worker, true));
+        let before = [0, 2, 1].map(|worker| permits_before(place(worker).expect("a reply")));
+        assert!(
+            before[0] >= 1 && before[1] >= 2 && before[2] >= 3,
+            "{told:?}"
+        );
+        assert_eq!(told.len(), 6);
     }
 
     #[test]
