@@ -12,6 +12,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from ferryman.wire.address import Address
 from ferryman.wire.channel_data import encode_channel_data
@@ -20,9 +21,10 @@ from ferryman.wire.values import encode_family
 from tests.running.conftest import logged
 from tests.servers import RunningServer
 from tests.turn_client import Peer, TurnClient
-from tests.xdp.network import PEER, SERVER, Namespace, mac_of
+from tests.xdp.network import PEER, SERVER, Namespace, ip, mac_of
 
 CHANNEL = 0x4001
+_SOL_PACKET, _PACKET_VNET_HDR = 263, 15
 FAMILIES = ((4, 4), (4, 6), (6, 4), (6, 6))
 EVERY_LENGTH = (0, 1, 2, 159, 160, 1199, 1200)
 Ends = tuple[Namespace, Namespace]
@@ -32,12 +34,14 @@ class Call:
     """A client with a channel to a peer, and that peer."""
 
     def __init__(
-        self, server: RunningServer, ends: tuple[Namespace, Namespace], families: tuple[int, int]
+        self,
+        server: RunningServer,
+        ends: tuple[Namespace, Namespace],
+        families: tuple[int, int],
+        account: tuple[str, str] = ("alice", "sesame"),
     ) -> None:
         of_client, of_peer = families
-        self.client = ends[0].run(
-            lambda: TurnClient(server.port, "alice", "sesame", host=SERVER[of_client])
-        )
+        self.client = ends[0].run(lambda: TurnClient(server.port, *account, host=SERVER[of_client]))
         self.peer = ends[1].run(lambda: Peer(PEER[of_peer]))
         family = (Attribute.REQUESTED_ADDRESS_FAMILY, encode_family(1 if of_peer == 4 else 2))
         self.relayed = self.client.relayed(family)
@@ -145,6 +149,30 @@ def _packet(client: Address, server: Address, payload: bytes) -> bytes:
     return b"\x08\x00" + start + checksum + client.ip + server.ip + udp
 
 
+def check_pieces(server: RunningServer, ends: Ends) -> None:
+    """Behind a driver the headers of a packet may lie in pieces."""
+    _set_mtu(ends, 9000)
+    call = Call(server, ends, (4, 4))
+    payload = os.urandom(5000)
+    packet = _packet(call.client.local, Address.of(SERVER[4], server.port), payload)
+    frame = mac_of("near") + ends[0].run(mac_of, "near-end") + packet
+    raw = ends[0].run(socket.socket, socket.AF_PACKET, socket.SOCK_RAW)
+    raw.bind(("near-end", 0))
+    raw.setsockopt(_SOL_PACKET, _PACKET_VNET_HDR, 1)
+    with raw, stopped(server):
+        for first_piece in (14, 20, 34, 42, 46):
+            raw.send(struct.pack("BBHHHH", 0, 0, first_piece, 0, 0, 0) + frame)
+            assert call.peer.receive() == (payload, call.relayed)
+    call.close()
+    _set_mtu(ends, 1500)
+
+
+def _set_mtu(ends: Ends, octets: int) -> None:
+    for end, interface in zip(ends, ("near", "far"), strict=True):
+        ip(f"link set {interface} mtu {octets}")
+        end.run(ip, f"link set {interface}-end mtu {octets}")
+
+
 def check_expiry(server: RunningServer, ends: Ends, seconds: int, *, client_too: bool) -> None:
     """A channel, or the permission for its peer, that lives so long ends then, whatever the server
     does meanwhile."""
@@ -187,6 +215,7 @@ def bad_checksums(ends: Ends, during: Callable[[], None]) -> int:
         assert process.stderr is not None
         process.stderr.readline()
     during()
+    _until_still([Path(file) for _, _, file in captures])
     bad = packets = 0
     for process, (_, _, file) in zip(running, captures, strict=True):
         process.terminate()
@@ -199,3 +228,11 @@ def bad_checksums(ends: Ends, during: Callable[[], None]) -> int:
         packets += shown.count("[udp sum ok]")
     assert packets > 120, packets
     return bad
+
+
+def _until_still(files: list[Path]) -> None:
+    """Until nothing more is written: tcpdump may be late."""
+    sizes: list[int] = []
+    while sizes != (now := [file.stat().st_size for file in files]):
+        sizes = now
+        time.sleep(0.2)

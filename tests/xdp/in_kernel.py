@@ -25,6 +25,7 @@ from tests.xdp.checks import (
     check_forwarding,
     check_left_to_the_server,
     check_not_offloaded,
+    check_pieces,
     check_usage,
     check_vlan,
     stopped,
@@ -79,6 +80,7 @@ def check_modes(folder: Path, ends: Ends) -> None:
     with start(folder, FEW_RIGHTS) as server:
         assert says(server, "mode=tc because="), server.log
         check_all(server, ends)
+        check_pieces(server, ends)
     with start(folder, FEW_RIGHTS, [*OFFLOADED, "xdp-mode=generic"]) as server:
         assert says(server, "mode=generic"), server.log
         assert has_program("near")

@@ -60,7 +60,20 @@ def build() -> tuple[Namespace, Namespace]:
     client, peer = Namespace(), Namespace()
     _link("near", SERVER, client, CLIENT)
     _link("far", RELAY, peer, PEER)
+    for end, name, gateway in ((client, "near-end", SERVER), (peer, "far-end", RELAY)):
+        for family in (4, 6):
+            # For who answers at once, and for the first packet to be no special one.
+            end.run(ip, f"route add default via {gateway[family]} dev {name}")
     return client, peer
+
+
+def build_together() -> Namespace:
+    """The same with both ends in one namespace, for a program that is client and peer."""
+    ip("link set lo up")
+    world = Namespace()
+    _link("near", SERVER, world, CLIENT)
+    _link("far", RELAY, world, PEER)
+    return world
 
 
 def _link(name: str, own: dict[int, str], other: Namespace, theirs: dict[int, str]) -> None:
@@ -69,9 +82,6 @@ def _link(name: str, own: dict[int, str], other: Namespace, theirs: dict[int, st
     ip(f"link set {end} netns {other.number}")
     _bring_up(name, own)
     other.run(_bring_up, end, theirs)
-    for family in (4, 6):
-        # For who answers at once, and for the first packet to be no special one.
-        other.run(ip, f"route add default via {own[family]} dev {end}")
 
 
 def _bring_up(name: str, addresses: dict[int, str]) -> None:

@@ -1,7 +1,7 @@
 //! Opens the allocations of a relay load, each with its permission and channel, and lays the
 //! lanes through them.
 
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket};
+use std::net::{SocketAddr, SocketAddrV4, UdpSocket};
 use std::os::fd::AsRawFd;
 use std::rc::Rc;
 
@@ -19,7 +19,6 @@ use crate::Trouble;
 const IN_FLIGHT: usize = 32;
 /// An earlier run's allocation still lives on the port that this client got.
 const MISMATCH: u16 = 437;
-const ANY_PORT: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0);
 
 /// A client with its peer; keeps their sockets open.
 pub(crate) struct Flow {
@@ -81,8 +80,9 @@ pub(crate) fn close(options: &Options, flows: Vec<Flow>) -> Result<(), Trouble> 
 }
 
 fn path(options: &Options) -> Result<Path, Trouble> {
+    let any_port = SocketAddrV4::new(options.client, 0);
     Ok(match options.transport {
-        Transport::Udp => Path::Udp(sockets::connected_udp(ANY_PORT, options.server)?),
+        Transport::Udp => Path::Udp(sockets::connected_udp(any_port, options.server)?),
         Transport::Tcp => Path::Tcp(sockets::tcp(options.server)?, Vec::new()),
         Transport::Tls => Path::Tls(tls::connect(options.server)?, Vec::new()),
     })
@@ -90,8 +90,9 @@ fn path(options: &Options) -> Result<Path, Trouble> {
 
 /// Opens the flows: allocation, permission, and channel if channels are asked for.
 pub(crate) fn open(options: &Options) -> Result<Vec<Flow>, Trouble> {
+    let any_port = SocketAddrV4::new(options.peer, 0);
     let peers = (0..options.flows)
-        .map(|_| sockets::udp(ANY_PORT))
+        .map(|_| sockets::udp(any_port))
         .collect::<Result<Vec<_>, _>>()?;
     let addresses = peers.iter().map(address).collect::<Result<Vec<_>, _>>()?;
     let clients = open_all(options, options.flows, |number| Aim {

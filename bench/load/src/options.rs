@@ -34,6 +34,9 @@ impl Transport {
 /// Everything that the command line can say; each subcommand reads what concerns it.
 pub(crate) struct Options {
     pub(crate) server: SocketAddrV4,
+    /// Where clients and peers are, on any port.
+    pub(crate) client: Ipv4Addr,
+    pub(crate) peer: Ipv4Addr,
     pub(crate) user: String,
     pub(crate) password: String,
     pub(crate) realm: Option<String>,
@@ -59,6 +62,8 @@ impl Options {
     fn defaults() -> Self {
         Options {
             server: SocketAddrV4::new(Ipv4Addr::LOCALHOST, 3478),
+            client: Ipv4Addr::LOCALHOST,
+            peer: Ipv4Addr::LOCALHOST,
             user: String::new(),
             password: String::new(),
             realm: None,
@@ -96,6 +101,8 @@ impl Options {
     fn set(&mut self, name: &str, value: &str) -> Result<(), Trouble> {
         match name {
             "--server" => self.server = value.parse()?,
+            "--client" => self.client = value.parse()?,
+            "--peer" => self.peer = value.parse()?,
             "--user" => self.user = value.into(),
             "--password" => self.password = value.into(),
             "--realm" => self.realm = (value != "auto").then(|| value.into()),

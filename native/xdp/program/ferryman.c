@@ -14,23 +14,20 @@ char licence[] SECTION("license") = "Dual MIT/GPL";
 const volatile u32 ipv4_ttl = 64;
 const volatile u32 ipv6_hop_limit = 64;
 
-// What leaves behind the IP header: its length and checksum, and the length of the payload.
-struct datagram {
-	u16 length;
-	u16 checksum;
-	u32 body;
-};
+// The one place in `packets`.
+const u32 only = 0;
+const u32 forwarded = FORWARDED;
 
-INLINE void tally(u32 verdict)
+INLINE void tally(const u32 *verdict)
 {
-	u64 *count = map_lookup(&verdicts, &verdict);
+	u64 *count = map_lookup(&verdicts, verdict);
 	if (count)
 		*count += 1;
 }
 
 INLINE int pass(enum hook hook, u32 verdict)
 {
-	tally(verdict);
+	tally(&verdict);
 	return hook == IN_DRIVER ? XDP_PASS : TC_NEXT;
 }
 
@@ -49,6 +46,22 @@ INLINE struct flow *find(struct packet *packet)
 	return map_lookup(&flows, &packet->key);
 }
 
+INLINE u32 header_of(const struct flow *flow)
+{
+	return flow->family == FAMILY_IPV4 ? sizeof(struct ipv4) : sizeof(struct ipv6);
+}
+
+// Octets of a ChannelData header that come in front of the payload, and those that are taken away.
+INLINE u32 in_front_of(const struct flow *flow)
+{
+	return flow->channel ? sizeof(struct channel_data) : 0;
+}
+
+INLINE u32 behind_of(const struct flow *flow)
+{
+	return flow->channel ? 0 : sizeof(struct channel_data);
+}
+
 INLINE u32 without(u16 word)
 {
 	return (u16)~word;
@@ -57,10 +70,12 @@ INLINE u32 without(u16 word)
 // What the padding adds to the checksum is taken out of it; `sum` as in `checksum_of`.
 INLINE u32 without_padding(void *ctx, enum hook hook, const struct packet *packet, u32 sum)
 {
-	u8 octets[4] = {};
 	u32 count = packet->padding & 3;
 	u32 at = packet->payload - packet->padding;
-	if (count == 0 || load(ctx, hook, sizeof(struct ethernet) + packet->header + at, octets, count))
+	if (LIKELY(count == 0))
+		return sum;
+	u8 octets[4] = {};
+	if (load(ctx, hook, sizeof(struct ethernet) + packet->header + at, octets, count))
 		return sum;
 	// Words begin at even octets, and the first of a word is its low octet here.
 #pragma unroll
@@ -70,11 +85,11 @@ INLINE u32 without_padding(void *ctx, enum hook hook, const struct packet *packe
 }
 
 // The UDP checksum of what leaves, from that of what came (RFC 1624): what was wrong stays wrong.
-INLINE u16 checksum_of(void *ctx, enum hook hook, const struct packet *packet, const struct flow *flow, u16 length)
+INLINE u16 checksum_of(void *ctx, enum hook hook, const struct packet *packet, const struct flow *flow)
 {
 	u32 sum = without(packet->checksum) + flow->sum;
 	// Once in the header, once in the pseudo-header.
-	sum += 2 * without(packet->udp_length) + 2 * (u32)length;
+	sum += 2 * without(packet->udp_length) + 2 * (u32)NET16(packet->leaving);
 	if (flow->channel)
 		sum += NET16(packet->body);
 	else
@@ -132,13 +147,13 @@ static __attribute__((noinline)) int ask_way(void *ctx, const struct flow *flow,
 }
 
 // FORWARDED when `track` tells the way of a packet, whose IP packet has `total` octets; or why not.
-INLINE int find_way(void *ctx, const struct flow *flow, struct track *track, u32 total, u64 now)
+INLINE int find_way(void *ctx, const struct packet *packet, const struct flow *flow, struct track *track, u32 total)
 {
-	if (LIKELY(track->known_until > now && track->number == flow->number))
+	if (LIKELY(track->known_until > packet->now && track->number == flow->number))
 		return total <= track->longest ? FORWARDED : NO_ROUTE;
 	int verdict = ask_way(ctx, flow, track, total);
 	if (verdict == FORWARDED)
-		track->known_until = now + WAY_HOLDS;
+		track->known_until = packet->now + WAY_HOLDS;
 	return verdict;
 }
 
@@ -149,31 +164,31 @@ INLINE int is_outside(enum hook hook, const void *address, const void *end)
 	return hook == IN_DRIVER && address > end;
 }
 
-INLINE int write_udp(enum hook hook, struct udp *udp, void *end, const struct flow *flow, const struct datagram *datagram)
+INLINE int write_udp(enum hook hook, struct udp *udp, void *end, const struct flow *flow, const struct packet *packet)
 {
 	struct channel_data *message = (void *)(udp + 1);
 	if (is_outside(hook, udp + 1, end))
 		return 0;
 	udp->from = flow->from_port;
 	udp->to = flow->to_port;
-	udp->length = NET16(datagram->length);
-	udp->checksum = datagram->checksum;
+	udp->length = NET16(packet->leaving);
+	udp->checksum = packet->leaving_checksum;
 	if (!flow->channel)
 		return 1;
 	if (is_outside(hook, message + 1, end))
 		return 0;
 	message->number = flow->channel;
-	message->length = NET16(datagram->body);
+	message->length = NET16(packet->body);
 	return 1;
 }
 
-INLINE int write_ipv4(enum hook hook, struct ipv4 *ip, void *end, const struct flow *flow, const struct datagram *datagram)
+INLINE int write_ipv4(enum hook hook, struct ipv4 *ip, void *end, const struct flow *flow, const struct packet *packet)
 {
 	if (is_outside(hook, ip + 1, end))
 		return 0;
 	ip->version_and_length = 0x45;
 	ip->tos = 0;
-	ip->length = NET16(sizeof(*ip) + datagram->length);
+	ip->length = NET16(sizeof(*ip) + packet->leaving);
 	ip->id = get_prandom_u32();
 	ip->fragment = 0;
 	ip->ttl = ipv4_ttl;
@@ -182,24 +197,24 @@ INLINE int write_ipv4(enum hook hook, struct ipv4 *ip, void *end, const struct f
 	ip->from = flow->from_ip[0];
 	ip->to = flow->to_ip[0];
 	ip->checksum = ~header_sum(ip);
-	return write_udp(hook, behind_ip(ip + 1), end, flow, datagram);
+	return write_udp(hook, behind_ip(ip + 1), end, flow, packet);
 }
 
-INLINE int write_ipv6(enum hook hook, struct ipv6 *ip, void *end, const struct flow *flow, const struct datagram *datagram)
+INLINE int write_ipv6(enum hook hook, struct ipv6 *ip, void *end, const struct flow *flow, const struct packet *packet)
 {
 	if (is_outside(hook, ip + 1, end))
 		return 0;
 	ip->version_and_flow = 0x60;
-	ip->length = NET16(datagram->length);
+	ip->length = NET16(packet->leaving);
 	ip->next = PROTOCOL_UDP;
 	ip->hop_limit = ipv6_hop_limit;
 	copy_ip(ip->from, flow->from_ip);
 	copy_ip(ip->to, flow->to_ip);
-	return write_udp(hook, behind_ip(ip + 1), end, flow, datagram);
+	return write_udp(hook, behind_ip(ip + 1), end, flow, packet);
 }
 
 INLINE int write_headers(enum hook hook, struct ethernet *ethernet, void *end, const struct track *track, const struct flow *flow,
-			 const struct datagram *datagram)
+			 const struct packet *packet)
 {
 	if (is_outside(hook, ethernet + 1, end))
 		return 0;
@@ -210,10 +225,10 @@ INLINE int write_headers(enum hook hook, struct ethernet *ethernet, void *end, c
 	}
 	if (flow->family == FAMILY_IPV4) {
 		ethernet->type = NET16(TYPE_IPV4);
-		return write_ipv4(hook, (void *)(ethernet + 1), end, flow, datagram);
+		return write_ipv4(hook, (void *)(ethernet + 1), end, flow, packet);
 	}
 	ethernet->type = NET16(TYPE_IPV6);
-	return write_ipv6(hook, (void *)(ethernet + 1), end, flow, datagram);
+	return write_ipv6(hook, (void *)(ethernet + 1), end, flow, packet);
 }
 
 // Into a socket buffer: so that what the driver has summed up stays the sum of it.
@@ -227,15 +242,23 @@ INLINE int store_headers(struct skb *ctx, struct packet *packet, u32 length)
 }
 
 // Room has been made for all of it; the verifier does not know.
-INLINE int write(void *ctx, enum hook hook, struct packet *packet, const struct track *track,
-		 const struct flow *flow, const struct datagram *datagram)
+INLINE int write(void *ctx, enum hook hook, struct packet *packet, const struct track *track, const struct flow *flow)
 {
 	if (hook == IN_DRIVER)
-		return write_headers(hook, start_of(ctx, hook), end_of(ctx, hook), track, flow, datagram);
-	u32 header = flow->family == FAMILY_IPV4 ? sizeof(struct ipv4) : sizeof(struct ipv6);
-	u32 in_front = flow->channel ? sizeof(struct channel_data) : 0;
-	return write_headers(hook, (void *)packet->headers, 0, track, flow, datagram) &&
-	       store_headers(ctx, packet, header + sizeof(struct udp) + in_front);
+		return write_headers(hook, start_of(ctx, hook), end_of(ctx, hook), track, flow, packet);
+	return write_headers(hook, (void *)packet->headers, 0, track, flow, packet) &&
+	       store_headers(ctx, packet, header_of(flow) + sizeof(struct udp) + in_front_of(flow));
+}
+
+INLINE enum resized resize(void *ctx, enum hook hook, const struct packet *packet, const struct flow *flow)
+{
+	u32 header = header_of(flow);
+	int head = (int)(packet->header + behind_of(flow)) - (int)(header + in_front_of(flow));
+	u32 size = sizeof(struct ethernet) + header + packet->leaving;
+	if (hook == IN_DRIVER)
+		return resize_frame(ctx, packet->frame, head, size);
+	u16 type = flow->family == FAMILY_IPV4 ? NET16(TYPE_IPV4) : NET16(TYPE_IPV6);
+	return resize_buffer(ctx, packet->frame, head, size, flow->family == packet->key.family ? 0 : type);
 }
 
 INLINE int send(void *ctx, enum hook hook, u32 interface)
@@ -245,54 +268,51 @@ INLINE int send(void *ctx, enum hook hook, u32 interface)
 	return interface == interface_of(ctx, hook) ? XDP_TX : redirect_map(&interfaces, interface, 0);
 }
 
-// Puts the packet where its flow says; it has been untouched until here.
-INLINE int forward(void *ctx, enum hook hook, struct packet *packet, const struct flow *flow, u64 now)
+// FORWARDED when what leaves is known, and its checksum; or why it does not.
+INLINE int prepare(void *ctx, enum hook hook, struct packet *packet, const struct flow *flow)
 {
-	int is_ipv4 = flow->family == FAMILY_IPV4;
-	u32 header = is_ipv4 ? sizeof(struct ipv4) : sizeof(struct ipv6);
-	u32 in_front = flow->channel ? sizeof(struct channel_data) : 0;
-	u32 behind = flow->channel ? 0 : sizeof(struct channel_data);
-	u32 length = packet->payload - behind - packet->padding + in_front;
-
-	// UDP over IPv6 must have a checksum; the stack makes one.
-	if (packet->checksum == 0 && !is_ipv4)
-		return pass(hook, NO_CHECKSUM);
-	if (is_partial(packet, flow))
-		return pass(hook, PARTIAL_CHECKSUM);
-	u16 checksum = 0;
+	packet->leaving = packet->payload - behind_of(flow) - packet->padding + in_front_of(flow);
+	packet->leaving_checksum = 0;
 	if (packet->checksum)
-		checksum = checksum_of(ctx, hook, packet, flow, NET16(length));
+		packet->leaving_checksum = checksum_of(ctx, hook, packet, flow);
+	else if (flow->family != FAMILY_IPV4)
+		// UDP over IPv6 must have one; the stack makes it.
+		return NO_CHECKSUM;
+	return is_partial(packet, flow) ? PARTIAL_CHECKSUM : FORWARDED;
+}
 
-	u32 place = flow->track;
-	struct track *track = map_lookup(&tracks, &place);
-	if (!track)
-		return pass(hook, NO_FLOW);
-	int verdict = find_way(ctx, flow, track, header + length, now);
+// Puts the packet where its flow says; it has been untouched until here.
+INLINE int forward(void *ctx, enum hook hook, struct packet *packet, const struct flow *flow)
+{
+	int verdict = prepare(ctx, hook, packet, flow);
+	FORGET();
 	if (verdict != FORWARDED)
 		return pass(hook, verdict);
-
-	int head = (int)(packet->header + behind) - (int)(header + in_front);
-	u32 size = sizeof(struct ethernet) + header + length;
-	u16 type = flow->family == packet->key.family ? 0 : is_ipv4 ? NET16(TYPE_IPV4) : NET16(TYPE_IPV6);
-	enum resized resized = hook == IN_DRIVER ? resize_frame(ctx, packet->frame, head, size)
-						 : resize_buffer(ctx, packet->frame, head, size, type);
+	struct track *track = map_lookup(&tracks, &flow->track);
+	if (!track)
+		return pass(hook, NO_FLOW);
+	verdict = find_way(ctx, packet, flow, track, header_of(flow) + packet->leaving);
+	FORGET();
+	if (verdict != FORWARDED)
+		return pass(hook, verdict);
+	enum resized resized = resize(ctx, hook, packet, flow);
+	FORGET();
 	if (resized == UNTOUCHED)
 		return pass(hook, NO_ROOM);
-	struct datagram datagram = { length, checksum, packet->body };
-	if (resized == BROKEN || !write(ctx, hook, packet, track, flow, &datagram))
+	if (resized == BROKEN || !write(ctx, hook, packet, track, flow))
 		return hook == IN_DRIVER ? XDP_ABORTED : TC_SHOT;
+	FORGET();
 	track->packets += 1;
-	track->bytes += length - sizeof(struct udp) - in_front;
-	tally(FORWARDED);
+	track->bytes += packet->leaving - sizeof(struct udp) - in_front_of(flow);
+	tally(&forwarded);
 	return send(ctx, hook, track->interface);
 }
 
 INLINE int look_at(void *ctx, enum hook hook)
 {
+	struct packet *packet = map_lookup(&packets, &only);
 	void *end = end_of(ctx, hook);
 	struct ethernet *ethernet = start_of(ctx, hook);
-	u32 only = 0;
-	struct packet *packet = map_lookup(&packets, &only);
 	int verdict = NOT_UDP;
 
 	if ((void *)(ethernet + 1) > end || !packet)
@@ -307,14 +327,15 @@ INLINE int look_at(void *ctx, enum hook hook)
 	// Not sent to this machine alone.
 	if (*(u8 *)ethernet & 1)
 		return pass(hook, ODD);
+	FORGET();
 
 	struct flow *flow = find(packet);
 	if (!flow)
 		return pass(hook, NO_FLOW);
-	u64 now = ktime_get_ns();
-	if (flow->expires_at <= now)
+	packet->now = ktime_get_ns();
+	if (flow->expires_at <= packet->now)
 		return pass(hook, EXPIRED);
-	return forward(ctx, hook, packet, flow, now);
+	return forward(ctx, hook, packet, flow);
 }
 
 SECTION("xdp")

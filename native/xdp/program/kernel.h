@@ -13,6 +13,10 @@ typedef long long s64;
 #define SECTION(name) __attribute__((section(name), used))
 #define INLINE static inline __attribute__((always_inline))
 #define LIKELY(condition) __builtin_expect(!!(condition), 1)
+// From here on what is needed is read from memory again. Else the compiler keeps it on the stack, and
+// each word that is written there costs ten nanoseconds where the kernel guards it from being guessed at
+// (without CAP_PERFMON).
+#define FORGET() asm volatile("" ::: "memory")
 #define NET16(value) ((u16)__builtin_bswap16(value))
 
 // A map, as libbpf and aya read it from the type information.

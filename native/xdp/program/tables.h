@@ -67,8 +67,12 @@ struct packet {
 	u16 number;
 	u16 length;
 	u32 padding;
+	// When it came, CLOCK_MONOTONIC, ns.
+	u64 now;
+	// What leaves behind the IP header: its length and checksum.
+	u32 leaving;
+	u16 leaving_checksum;
 	// What leaves, where it cannot be written in place; the IP header lies at a multiple of 4.
-	u16 gap;
 	u8 headers[sizeof(struct ethernet) + sizeof(struct ipv6) + sizeof(struct udp) +
 		   sizeof(struct channel_data)];
 };

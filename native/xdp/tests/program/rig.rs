@@ -197,6 +197,11 @@ impl Rig {
     }
 
     pub(crate) fn run_untold(&mut self, frame: &[u8]) -> (u32, Vec<u8>) {
+        self.try_run(frame).expect("the kernel runs it")
+    }
+
+    /// An error where the kernel cannot make such a packet.
+    pub(crate) fn try_run(&mut self, frame: &[u8]) -> std::io::Result<(u32, Vec<u8>)> {
         let descriptor = self
             .program
             .descriptor(self.mode)
@@ -250,7 +255,7 @@ struct TestRun {
 
 const BPF_PROG_TEST_RUN: libc::c_int = 10;
 
-fn test_run(program: i32, frame: &[u8], context: &[u32]) -> (u32, Vec<u8>) {
+fn test_run(program: i32, frame: &[u8], context: &[u32]) -> std::io::Result<(u32, Vec<u8>)> {
     let mut out = vec![0u8; 16_384];
     let mut run = TestRun {
         program: program as u32,
@@ -272,9 +277,11 @@ fn test_run(program: i32, frame: &[u8], context: &[u32]) -> (u32, Vec<u8>) {
             size_of::<TestRun>(),
         )
     };
-    assert_eq!(status, 0, "{}", std::io::Error::last_os_error());
+    if status != 0 {
+        return Err(std::io::Error::last_os_error());
+    }
     out.truncate(run.size_out as usize);
-    (run.verdict, out)
+    Ok((run.verdict, out))
 }
 
 pub(crate) fn now() -> u64 {
