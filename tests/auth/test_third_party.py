@@ -1,4 +1,4 @@
-"""From a claim with an access token to a credential (RFC 7635 §9)."""
+"""From a claim with an access token to a credential (RFC 7635 §7)."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_a_claim_without_a_token_is_for_others() -> None:
         (NOW - 100, 600, 500 + DELTA),
         (NOW - 600, 600, DELTA),
         (NOW - 600 - DELTA + 1, 600, 1),
-        (NOW + 100, 600, 500 + DELTA),  # RFC 7635 §9: the absolute difference
+        (NOW + 100, 600, 500 + DELTA),  # RFC 7635 §7: the absolute difference
         (NOW - 3, 0, 2),
         (NOW, 2**32 - 1, 2**32 - 1 + DELTA),
     ],

@@ -18,6 +18,7 @@ from ferryman.wire import message as message_module
 from ferryman.wire.message import decode_untrusted, encode
 from ferryman.wire.registry import Attribute, MessageClass, Method
 from ferryman.wire.values import encode_xor_address
+from tests.conformance.clause import PROOF, clause
 from tests.engine.desk import PASSWORDS, PEER, REALM, UDP_TRANSPORT, Client, Desk
 
 KEY = long_term_key("alice", REALM, PASSWORDS["alice"])
@@ -209,6 +210,24 @@ def test_integrity_and_nonces_are_compared_in_full_and_in_constant_time(
     packet = encode(MessageClass.REQUEST, Method.ALLOCATE, b"c" * 12, (), sha256_key=KEY)
     assert decode_untrusted(packet).verifies_sha256(KEY)
     assert compared == [(10, 10), (20, 20), (32, 32)]
+
+
+@clause("RFC 8489 §16.1.1", "nor does the time of an answer tell who has one", PROOF)
+@pytest.mark.parametrize("named", ["alice", "nobody"])
+def test_an_unknown_name_costs_as_much_as_a_wrong_password(
+    monkeypatch: pytest.MonkeyPatch, named: str
+) -> None:
+    compared: list[int] = []
+
+    def watched(one: bytes, other: bytes) -> bool:
+        compared.append(len(one))
+        return one == other
+
+    client = Desk().client(username=named)
+    packet = client.signed(Method.ALLOCATE, (UDP_TRANSPORT,), password="a guess")
+    monkeypatch.setattr(message_module, "compare_digest", watched)
+    assert client.send(packet).code == 401
+    assert compared == [20]
 
 
 @pytest.mark.parametrize("kept", range(20))

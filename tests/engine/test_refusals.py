@@ -16,7 +16,9 @@ from ferryman.wire.values import (
     encode_requested_transport,
     encode_xor_address,
 )
+from tests.conformance.clause import clause
 from tests.engine.desk import PEER, REALM, Client, Decided, Desk
+from tests.engine.roaming import allocated, resume
 
 TCP = (Attribute.REQUESTED_TRANSPORT, encode_requested_transport(6))
 DUAL = (Attribute.ADDITIONAL_ADDRESS_FAMILY, encode_family(Family.IPV6))
@@ -47,6 +49,21 @@ def test_a_setting_refuses_an_allocate(settings: Settings, expected: tuple[int, 
 def test_without_a_port_of_either_family_a_dual_allocate_is_508() -> None:
     desk = Desk(short_of=dict.fromkeys(Family, Refusal.NO_PORT))
     assert refused(desk.client().allocate(DUAL)) == (508, Refusal.NEITHER_FAMILY)
+
+
+@clause("RFC 8656 §21.4", "a client in a tunnel, 6to4 or Teredo, is 403", "TUNNELLED_CLIENT")
+@pytest.mark.parametrize("host", ["2002:cb00:7109::1", "2001:0:808:808:0:ffff:34ff:8ef6"])
+@pytest.mark.parametrize("transport", Transport)
+def test_a_client_in_an_automatic_tunnel_gets_no_allocation(
+    host: str, transport: Transport
+) -> None:
+    desk = Desk(Settings(realm=REALM, mobility=True))
+    inside = desk.client(host=host, transport=transport)
+    assert refused(inside.allocate()) == (403, Refusal.TUNNELLED_CLIENT)
+    ticket = allocated(desk.client())
+    assert refused(resume(inside, ticket)) == (403, Refusal.TUNNELLED_CLIENT)
+    beside = desk.client(host="2003:cb00:7109::1", transport=transport)
+    assert resume(beside, ticket).code == 0
 
 
 def test_connections_of_an_allocation_are_limited() -> None:

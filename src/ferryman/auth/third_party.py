@@ -1,4 +1,4 @@
-"""Third-party authorization (RFC 7635 §9): an access token in place of a password.
+"""Third-party authorization (RFC 7635 §7): an access token in place of a password.
 
 USERNAME says which long-term key sealed the token; the session key inside it proves the request.
 Knows no request and no allocation.
@@ -15,7 +15,7 @@ from ferryman.engine.credential import Claim, Credential, NoCredential
 from ferryman.wire.errors import Malformed
 
 DELTA: Final = 5
-"""Seconds of allowance for clocks that differ and packets that travel (RFC 7635 §9)."""
+"""Seconds of allowance for clocks that differ and packets that travel (RFC 7635 §7)."""
 
 
 SHA1_KEY: Final = 20
@@ -69,7 +69,7 @@ class ThirdParty:
 
 
 def _granted(claim: Claim, token: AccessToken, *, unix_time: float) -> Credential | NoCredential:
-    """RFC 7635 §9: `lifetime + Delta > abs(now - timestamp)`, and what is left is the most that
+    """RFC 7635 §7: `lifetime + Delta > abs(now - timestamp)`, and what is left is the most that
     an allocation may be granted."""
     left = int(token.lifetime + DELTA - abs(unix_time - token.timestamp))
     if left < 1:

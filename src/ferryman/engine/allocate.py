@@ -20,6 +20,7 @@ from ferryman.engine.relay_families import wanted_families, wants_pair
 from ferryman.engine.settings import SECOND, Settings
 from ferryman.engine.source import source_of, source_text
 from ferryman.engine.state import Exchange, Leases, Request, State
+from ferryman.engine.tunnelled import check_client
 from ferryman.wire.address import Family
 from ferryman.wire.errors import Malformed
 from ferryman.wire.message import Message
@@ -63,6 +64,7 @@ def allocate(state: State, exchange: Exchange) -> tuple[tuple[int, bytes], ...]:
     message = exchange.message
     if state.allocations.of(exchange.five_tuple, now=exchange.now) is not None:
         raise Refused(Refusal.ALLOCATION_EXISTS)
+    check_client(exchange.five_tuple)
     _send_elsewhere(state, exchange)
     _check_transport(exchange, state.settings)
     _check_token(message)

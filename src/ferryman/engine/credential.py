@@ -13,7 +13,7 @@ class Claim(NamedTuple):
 
     `userhash` (32 octets) stands in place of the username where it is there (RFC 8489 §14.4).
     `algorithm` is what the asked-for key is to be made with. With an ACCESS-TOKEN in `token` the
-    username is the kid of the key that sealed it (RFC 7635 §9).
+    username is the kid of the key that sealed it (RFC 7635 §7).
     """
 
     username: str

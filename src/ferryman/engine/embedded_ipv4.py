@@ -1,8 +1,8 @@
 """IPv4 addresses that lie inside an IPv6 address, in every form that a router may unpack.
 
-Sources: RFC 4291 §2.5.5 (mapped, compatible), RFC 2765 §2.1 (IPv4-translated), RFC 3056 §2 (6to4),
-RFC 4380 §4 (Teredo), RFC 6052 §2.2 (NAT64), RFC 8215 (local-use NAT64) and RFC 5214 §6.1 (ISATAP).
-Knows nothing of which addresses are good.
+Sources: RFC 4291 §2.5.5 (mapped, compatible), RFC 2765 §2.1 (IPv4-translated), RFC 6052 §2.2
+(NAT64), RFC 8215 (local-use NAT64) and RFC 5214 §6.1 (ISATAP). Not 6to4 and Teredo, which are never
+a peer, whatever is inside. Knows nothing of which addresses are good.
 """
 
 from __future__ import annotations
@@ -10,8 +10,6 @@ from __future__ import annotations
 _MAPPED = bytes(10) + b"\xff\xff"
 _COMPATIBLE = bytes(12)
 _IPV4_TRANSLATED = bytes(8) + b"\xff\xff\0\0"
-_SIX_TO_FOUR = b"\x20\x02"
-_TEREDO = b"\x20\x01\x00\x00"
 _NAT64 = b"\x00\x64\xff\x9b" + bytes(8)
 _LOCAL_NAT64 = b"\x00\x64\xff\x9b\x00\x01"
 _ISATAP = tuple(bytes((ug,)) + b"\x00\x5e\xfe" for ug in range(4))
@@ -28,10 +26,6 @@ def embedded_ipv4(ip: bytes) -> tuple[bytes, ...]:
         # `::` and `::1` are addresses of IPv6 itself (RFC 4291 §2.5.2, §2.5.3).
         if ip not in _UNSPECIFIED_AND_LOOPBACK:
             found.append(ip[12:])
-    elif ip.startswith(_SIX_TO_FOUR):
-        found.append(ip[2:6])
-    elif ip.startswith(_TEREDO):
-        found += [ip[4:8], bytes(octet ^ 0xFF for octet in ip[12:])]
     elif ip.startswith(_LOCAL_NAT64):
         found += _translated(ip)
     if ip[8:12] in _ISATAP:

@@ -15,6 +15,7 @@ from ferryman.engine.mobile import Mobile
 from ferryman.engine.refusals import Refusal, Refused
 from ferryman.engine.state import Exchange, Outcome, State
 from ferryman.engine.ticket import Ticket
+from ferryman.engine.tunnelled import check_client
 from ferryman.wire.errors import Malformed
 from ferryman.wire.message import Message
 from ferryman.wire.registry import Attribute
@@ -115,6 +116,7 @@ def _check_path(state: State, exchange: Exchange, allocation: Allocation, ticket
         raise Refused(Refusal.TICKET_WITHOUT_MOVE)
     if not mobile.accepts(ticket.serial):
         raise Refused(Refusal.OLD_TICKET, f"number {ticket.serial}, the newest is {mobile.newest}")
+    check_client(path)
     other = state.allocations.of(path, now=exchange.now)
     if other is not None:
         raise Refused(Refusal.PATH_TAKEN, f"allocation {other.number}")

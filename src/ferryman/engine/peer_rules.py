@@ -1,4 +1,4 @@
-"""Which peers a client may reach through its relayed address (RFC 8656 §21.1.5, §21.4.1).
+"""Which peers a client may reach through its relayed address (RFC 8656 §21.2.2, §21.4).
 
 An IPv6 address is refused when it is refused itself or when any IPv4 address embedded in it is.
 Knows nothing of allocations: that another live allocation's relayed address is a good peer, even

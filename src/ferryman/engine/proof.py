@@ -17,6 +17,8 @@ from ferryman.engine.state import Outcome, Request, State
 from ferryman.wire.registry import Attribute, Method, PasswordAlgorithm
 
 _SHA256 = PasswordAlgorithm.SHA256
+_NOBODYS_KEY = bytes(16)
+"""An unknown name costs what a known one costs: the time of a 401 does not tell them apart."""
 
 
 class Proved(NamedTuple):
@@ -42,7 +44,11 @@ def prove(
     credential = _granted_before(state, admitted, now=now) or credential
     if claim is None or credential is ANONYMOUS:
         return Proved(request, ANONYMOUS, None)
+    message = request.message
+    # Where both integrity attributes are there, the stronger one counts (RFC 8489 §9.2.4).
+    verifies = message.verifies_sha256 if message.has_sha256 else message.verifies
     if isinstance(credential, NoCredential):
+        verifies(_NOBODYS_KEY)
         refusal = Refusal.UNKNOWN_USER if claim.token is None else Refusal.BAD_ACCESS_TOKEN
         return _wrong(state, request, refusal, claim.username, credential.reason, now=now)
     if _SHA256 in credential.algorithms:
@@ -50,9 +56,6 @@ def prove(
             return _stale(state, request, credential, Refusal.BID_DOWN, Offer.EITHER, now=now)
     elif claim.algorithm is _SHA256:
         return _stale(state, request, credential, Refusal.MD5_KEY_ONLY, Offer.MD5, now=now)
-    message = request.message
-    # Where both integrity attributes are there, the stronger one counts (RFC 8489 §9.2.4).
-    verifies = message.verifies_sha256 if message.has_sha256 else message.verifies
     for key in credential.keys:
         if verifies(key):
             # A session key comes without an algorithm's name.

@@ -68,7 +68,7 @@ class Refusal(Enum):
     WRONG_PASSWORD = Rule(
         401, "RFC 8489 §9.2.4", "the integrity of the request does not match the key"
     )
-    BAD_ACCESS_TOKEN = Rule(401, "RFC 7635 §9", "the access token is not good, or not any more")
+    BAD_ACCESS_TOKEN = Rule(401, "RFC 7635 §7", "the access token is not good, or not any more")
     UNKNOWN_ATTRIBUTE = Rule(
         420, "RFC 8489 §6.3.1", "a comprehension-required attribute is not understood"
     )
@@ -77,6 +77,9 @@ class Refusal(Enum):
     NO_ALLOCATION = Rule(437, "RFC 8656 §5", "there is no allocation for this 5-tuple")
 
     ALLOCATION_EXISTS = Rule(437, "RFC 8656 §7.2", "the 5-tuple already has an allocation")
+    TUNNELLED_CLIENT = Rule(
+        403, "RFC 8656 §21.4", "the client speaks from an automatic tunnel, 6to4 or Teredo"
+    )
     TRY_ALTERNATE = Rule(300, "RFC 8489 §10", "clients are sent to another server")
     DRAINING = Rule(403, "RFC 8656 §7.4", "the server is about to end: it takes no new clients")
     NO_REQUESTED_TRANSPORT = Rule(400, "RFC 8656 §7.2", "REQUESTED-TRANSPORT is missing")

@@ -24,12 +24,19 @@ def _range(network: str, name: str) -> Range:
     return Range(whole[0].packed, whole[-1].packed, f"{name} {network}")
 
 
+# RFC 8656 §21.4: a relay and the way into such a tunnel could pass a packet round and round.
+TUNNELLED = (
+    _range("2002::/16", "6to4"),  # RFC 3056
+    _range("2001::/32", "Teredo"),  # RFC 4380
+)
+
 NEVER = (
     _range("0.0.0.0/8", "this network"),  # RFC 791 §3.2; Linux takes it for loopback
     _range("::/128", "unspecified"),  # RFC 4291 §2.5.2
     _range("169.254.0.0/16", "link-local"),  # RFC 3927; cloud metadata lives here
     _range("fe80::/10", "link-local"),  # RFC 4291 §2.5.6
     _range("fec0::/10", "site-local"),  # RFC 3879
+    *TUNNELLED,
 )
 
 LOOPBACK = (
@@ -53,11 +60,8 @@ PRIVATE = (
     _range("100.64.0.0/10", "shared"),  # RFC 6598, carrier-grade NAT
 )
 
-# Good by themselves: what counts is the IPv4 address inside (RFC 6052 §2.1, RFC 4380).
-TRANSLATED = (
-    _range("64:ff9b::/96", "NAT64"),
-    _range("2001::/32", "Teredo"),
-)
+# Good by itself: what counts is the IPv4 address inside (RFC 6052 §2.1).
+TRANSLATED = (_range("64:ff9b::/96", "NAT64"),)
 
 NOT_PUBLIC = (
     *PRIVATE,
