@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ferryman.auth.opaque_string import NotOpaqueStringError, opaque_string
+from tests.conformance.clause import clause
 
 # RFC 8265 §4.3, table 4, and the sentences of §4.2.2 that it has no example of.
 PREPARED = {
@@ -21,6 +22,11 @@ PREPARED = {
 }
 
 
+@clause(
+    "RFC 8489 §9.2",
+    "names, passwords and the realm are prepared by OpaqueString (RFC 8265)",
+    "src/ferryman/auth/opaque_string.py",
+)
 @pytest.mark.parametrize(("text", "expected"), PREPARED.values(), ids=PREPARED.keys())
 def test_a_text_has_its_prepared_form(text: str, expected: str) -> None:
     assert opaque_string(text) == expected

@@ -109,7 +109,7 @@ def _modules() -> Iterator[ModuleType]:
 
 def _modules_elsewhere() -> Iterator[ModuleType]:
     """Those beside this package that pin clauses, too: by a clock of their own, or by hand."""
-    for folder in ("engine", "running"):
+    for folder in ("auth", "engine", "running", "server"):
         for file in sorted((ROOT / "tests" / folder).glob("test_*.py")):
             if "\n@clause(" in file.read_text(encoding="utf-8"):
                 yield importlib.import_module(f"tests.{folder}.{file.stem}")

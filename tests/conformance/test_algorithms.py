@@ -82,6 +82,11 @@ def test_the_nonce_announces_the_features(modern: Modern) -> None:
     assert features & PASSWORD_ALGORITHMS_BIT
 
 
+@clause(
+    "RFC 8489 §16.3",
+    "a server can replace its hash: it offers several",
+    "src/ferryman/engine/offer.py",
+)
 @clause("RFC 8489 §14.11", "PASSWORD-ALGORITHMS lists SHA-256 and MD5", ADMISSION)
 def test_both_algorithms_are_offered(modern: Modern) -> None:
     offered = modern.offered or b""
@@ -136,6 +141,7 @@ def test_half_of_the_choice_is_a_bad_request(
     assert modern.allocate(asked, md5_key(*modern.who)).code == 400
 
 
+@clause("RFC 8489 §16.1.3", "nor the algorithms", "OTHER_LIST")
 @clause("RFC 8489 §9.2.4", "another list than the one that was sent is 400", "OTHER_LIST")
 @pytest.mark.parametrize("algorithms", [MD5, MD5 + SHA256 + MD5], ids=["bid down", "longer"])
 def test_another_list_is_a_bad_request(modern: Modern, algorithms: bytes) -> None:
@@ -166,6 +172,9 @@ def test_a_stale_nonce_offers_the_algorithms(modern: Modern) -> None:
     assert answer.message.first(Attribute.PASSWORD_ALGORITHMS) == modern.offered
 
 
+@clause(
+    "RFC 8489 §16.1.3", "the features that the server told of cannot be taken away", "STALE_NONCE"
+)
 @clause("RFC 8489 §9.2.4", "a cleared feature bit in the nonce is no nonce of ours", "STALE_NONCE")
 def test_a_nonce_with_the_features_cleared_is_stale(modern: Modern) -> None:
     nonce = modern.client.nonce

@@ -22,6 +22,11 @@ SUCCESS = (Attribute.XOR_RELAYED_ADDRESS, Attribute.LIFETIME, Attribute.XOR_MAPP
 
 
 @clause(
+    "RFC 8656 §21.2.3",
+    "no relayed address is on a well-known port",
+    "src/ferryman/server/relay_ports.py",
+)
+@clause(
     "RFC 8656 §7.2", "a success has XOR-RELAYED-ADDRESS, LIFETIME and XOR-MAPPED-ADDRESS", ALLOCATE
 )
 @pytest.mark.parametrize("stream", [False, True], ids=["udp", "tcp"])
@@ -196,6 +201,16 @@ def test_an_additional_family_goes_without_a_token(client: TurnClient) -> None:
 )
 def test_an_additional_family_goes_without_a_reservation(client: TurnClient) -> None:
     assert client.allocate(ADDITIONAL, EVEN_AND_NEXT).code == 400
+
+
+@clause("RFC 8656 §18.7, §18.8", "what is reserved in an attribute is not looked at", ALLOCATE)
+def test_reserved_octets_and_bits_are_passed_over(client: TurnClient) -> None:
+    transport = (Attribute.REQUESTED_TRANSPORT, b"\x11\xff\xff\xff")
+    family = (Attribute.REQUESTED_ADDRESS_FAMILY, b"\x01\xff\xff\xff")
+    even = (Attribute.EVEN_PORT, b"\x7f")
+    answer = client.request(Method.ALLOCATE, (transport, family, even))
+    assert answer.code == 0
+    assert answer.message.first(Attribute.RESERVATION_TOKEN) is None
 
 
 @clause("RFC 8656 §7.2", "DONT-FRAGMENT in Allocate is understood", ALLOCATE)

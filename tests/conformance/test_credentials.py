@@ -17,6 +17,7 @@ ALLOCATE = 0x0003
 METHODS = [Method.ALLOCATE, Method.REFRESH, Method.CREATE_PERMISSION, Method.CHANNEL_BIND]
 
 
+@clause("RFC 8656 §21.1.1", "nothing is allocated to who proves no password", "NO_INTEGRITY")
 @clause("RFC 8489 §9.2.4", "without MESSAGE-INTEGRITY: 401 with REALM and NONCE", "NO_INTEGRITY")
 @pytest.mark.parametrize("method", METHODS)
 def test_a_stranger_is_shown_realm_and_nonce(client: TurnClient, method: Method) -> None:
@@ -96,13 +97,18 @@ def test_a_refused_client_may_try_again(connect: Connect, subject: Subject) -> N
 
 @clause(
     "draft-uberti-behave-turn-rest-00 §2.2",
-    "an expired time-limited name is refused, also when it would refresh",
+    "an expired time-limited name is refused",
     "UNKNOWN_USER",
 )
 def test_an_expired_name_is_refused(connect: Connect, subject: Subject) -> None:
     assert connect(account=subject.time_limited("late", seconds=-60)).allocate().code == 401
 
 
+@clause(
+    "RFC 8656 §21.1.5",
+    "a client can tell the answers of a server that knows its password",
+    "src/ferryman/engine/proof.py",
+)
 @clause("RFC 8489 §9.2.5", "the answer to a proved request carries MESSAGE-INTEGRITY", PROOF)
 def test_answers_are_sealed(client: TurnClient) -> None:
     success = client.allocate()
@@ -158,6 +164,7 @@ def test_odd_usernames_are_simply_unknown(client: TurnClient, name: str) -> None
     assert client.allocate().code == 401
 
 
+@clause("RFC 8656 §21.3.3", "nor another user from the 5-tuple itself", "WRONG_CREDENTIALS")
 @clause(
     "RFC 8656 §5",
     "a request by another user of the 5-tuple's allocation is 441",

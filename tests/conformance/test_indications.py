@@ -41,7 +41,7 @@ def test_data_goes_both_ways(connect: Connect, peer: Peer, stream: bool, payload
     assert client.receive_data() == (peer.address, payload)
 
 
-@clause("RFC 8656 §11.4", "a Data indication has no more than peer and data", HEADER)
+@clause("RFC 8656 §11.3", "a Data indication has no more than peer and data", HEADER)
 def test_a_data_indication_is_small(client: TurnClient, peer: Peer) -> None:
     relayed = client.relayed()
     client.permit(peer.address)
@@ -64,6 +64,11 @@ def test_sending_needs_a_permission(client: TurnClient, peer: Peer) -> None:
     assert peer.is_silent()
 
 
+@clause(
+    "RFC 8656 §21.2.1",
+    "only a proved request makes a permission",
+    "native/flow/src/table/packets.rs",
+)
 @clause("RFC 8656 §11.2", "a Send indication installs no permission", TABLE)
 def test_sending_permits_nobody(client: TurnClient, peer: Peer) -> None:
     relayed = client.relayed()

@@ -11,7 +11,7 @@ import pytest
 from ferryman.wire.message import Message, decode_untrusted
 from ferryman.wire.registry import Attribute, MessageClass
 from ferryman.wire.values import decode_types_untrusted
-from tests.conformance.clause import ANSWERED, BINDING, MESSAGE, STUN, TABLE, clause
+from tests.conformance.clause import ADMISSION, ANSWERED, BINDING, MESSAGE, STUN, TABLE, clause
 from tests.conformance.conftest import Connect
 from tests.conformance.crafting import fingerprinted, plain, with_length
 from tests.conformance.subject import Subject
@@ -173,7 +173,34 @@ def test_the_first_of_two_equal_attributes_counts(client: TurnClient) -> None:
     assert answer.code == 0
 
 
-@clause("RFC 8489 §14.1", "an address in a request's attribute has the length of its family", STUN)
+@clause("RFC 8489 §14.8", "ERROR-CODE is two zero octets, class and number, and a phrase", MESSAGE)
+def test_an_error_has_class_number_and_phrase(client: TurnClient) -> None:
+    stranger = client.challenge().message.first(Attribute.ERROR_CODE) or b""
+    assert stranger[:4] == b"\0\0\x04\x01"
+    assert client.allocate().code == 0
+    again = client.allocate().message.first(Attribute.ERROR_CODE) or b""
+    assert again[:4] == b"\0\0\x04\x25"
+    assert len(again[4:].decode()) < 128
+
+
+@clause("RFC 8489 §14.9, §14.10", "REALM and NONCE have fewer than 128 characters", ADMISSION)
+def test_realm_and_nonce_are_short_and_need_no_quoting(client: TurnClient) -> None:
+    message = client.challenge().message
+    for attribute in (Attribute.REALM, Attribute.NONCE):
+        text = (message.first(attribute) or b"").decode()
+        assert 0 < len(text) < 128
+        assert not set(text) & set('"\\\0\r\n')
+
+
+@clause("RFC 8489 §14.13", "UNKNOWN-ATTRIBUTES lists each of them once", BINDING)
+def test_every_unknown_attribute_is_named_once(client: TurnClient) -> None:
+    twice = [(UNKNOWN_REQUIRED, b""), (0x7F02, b"12"), (UNKNOWN_REQUIRED, b"x")]
+    for answer in (client.ask(plain(BINDING_REQUEST, twice)), client.allocate(*twice)):
+        assert answer.code == 420
+        assert unknown(answer.message) == [UNKNOWN_REQUIRED, 0x7F02]
+
+
+@clause("RFC 8489 §12", "a Binding request may carry what it does not need", BINDING)
 def test_a_binding_request_may_carry_what_it_does_not_need(client: TurnClient) -> None:
     extra = plain(BINDING_REQUEST, [(Attribute.USERNAME, b"a:b"), (Attribute.PRIORITY, bytes(4))])
     assert client.ask(extra).address(Attribute.XOR_MAPPED_ADDRESS) == client.local

@@ -75,6 +75,9 @@ def test_both_paths_live_during_the_hand_over(connect: Connect, peer: Peer) -> N
     assert resume(after, ticket)[0] == 0
     before.send_on(0x4000, b"still on its way")
     assert peer.receive() == (b"still on its way", relayed)
+    peer.send(relayed, b"on the path that is known")
+    assert before.receive_channel() == (0x4000, b"on the path that is known")
+    assert after.is_silent()
 
 
 @clause("RFC 8016 §3.2", "a ticket that is not known is refused", "INVALID_TICKET")

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from ferryman.engine.refusals import Refusal
 from tests.conformance.page import PAGE, engine_test, homes, is_home, page, rows, unmarked
+from tests.conformance.sections import without_a_row
 
 
 def test_the_page_is_current() -> None:
     written = PAGE.read_text(encoding="utf-8")
     assert written == page(), "run: python -m tests.conformance.page"
+
+
+def test_every_section_that_binds_a_server_has_a_row() -> None:
+    assert without_a_row([row.section for row in rows()]) == []
 
 
 def test_every_test_pins_a_clause() -> None:

@@ -226,6 +226,7 @@ def test_a_datagram_cannot_be_bound(
     assert client.request(Method.CONNECTION_BIND, (connection_id(answer),)).code == 400
 
 
+@clause("RFC 6062 §7", "a CONNECTION-ID is of no use to another user", "UNKNOWN_CONNECTION")
 @clause("RFC 6062 §5.4", "a connection is bound by the user of its allocation only", BIND)
 def test_somebody_else_cannot_bind(
     connect: Connect, control: TurnClient, listener: Listener, subject: Subject

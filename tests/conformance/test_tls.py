@@ -40,6 +40,11 @@ def agreed(client: TurnClient) -> str | None:
     return client.socket.selected_alpn_protocol()
 
 
+@clause(
+    "RFC 8656 §21.1.6",
+    "what passes between client and server can be hidden",
+    "native/udp/src/tls.rs",
+)
 @clause("RFC 8656 §3.1", "TLS carries STUN and ChannelData as TCP does", STREAM)
 @pytest.mark.parametrize("version", VERSIONS, ids=["1.2", "1.3"])
 def test_a_call_goes_over_tls(subject: Subject, peer: Peer, version: ssl.TLSVersion) -> None:

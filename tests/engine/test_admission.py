@@ -16,6 +16,7 @@ from ferryman.engine.state import Outcome
 from ferryman.wire.message import encode
 from ferryman.wire.registry import Attribute, MessageClass, Method
 from ferryman.wire.values import encode_types
+from tests.conformance.clause import clause
 from tests.engine.desk import PASSWORDS, REALM, UDP_TRANSPORT, Desk
 
 REQUESTS = (Method.ALLOCATE, Method.REFRESH, Method.CREATE_PERMISSION, Method.CHANNEL_BIND)
@@ -92,6 +93,7 @@ def test_a_nonce_that_was_never_issued_is_438_with_a_fresh_one() -> None:
     assert client.allocate().code == 0
 
 
+@clause("RFC 8489 §9.2.4", "a nonce that has expired is 438", "STALE_NONCE")
 def test_a_nonce_goes_stale_after_its_lifetime_and_not_before() -> None:
     desk = Desk(nonce_lifetime=60)
     client = desk.client()
@@ -159,6 +161,11 @@ def test_every_key_of_a_rotation_is_tried_and_signs_the_answer() -> None:
     assert answer.message.verifies(new)
 
 
+@clause(
+    "draft-uberti-behave-turn-rest-00 §2.2",
+    "also when it would refresh what it has",
+    "UNKNOWN_USER",
+)
 def test_a_credential_that_expires_is_refused_at_the_next_refresh() -> None:
     desk = Desk()
     client = desk.client()

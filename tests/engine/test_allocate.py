@@ -20,6 +20,7 @@ from ferryman.wire.values import (
     encode_requested_transport,
     encode_uint32,
 )
+from tests.conformance.clause import clause
 from tests.engine.desk import PASSWORDS, PEER, REALM, UDP_TRANSPORT, Desk
 
 EVEN = (Attribute.EVEN_PORT, encode_even_port(False))
@@ -163,15 +164,18 @@ def test_the_requested_family_is_given(attribute: tuple[int, bytes], family: Fam
     assert answer.address(Attribute.XOR_RELAYED_ADDRESS).family is family
 
 
+@clause("RFC 8656 §7.2", "a family of which the server has no address is 440", "UNSUPPORTED_FAMILY")
 def test_a_family_that_the_server_has_no_address_of_is_440() -> None:
     desk = Desk(lease_refusal=Refusal.UNSUPPORTED_FAMILY)
     assert desk.client().allocate(IPV6).code == 440
 
 
+@clause("RFC 8656 §7.2", "without a free port Allocate is 508", "NO_PORT")
 def test_no_free_port_is_508() -> None:
     assert Desk(lease_refusal=Refusal.NO_PORT).client().allocate().code == 508
 
 
+@clause("RFC 8656 §21.3.1", "a user has so many allocations and then 486", "USER_QUOTA")
 def test_user_quota_counts_one_user_and_frees_with_the_allocation() -> None:
     desk = Desk(Settings(realm=REALM, user_quota=2))
     first = desk.client(1)
@@ -213,6 +217,7 @@ def test_a_reservation_token_gives_the_next_higher_port_once() -> None:
     assert desk.client(3).allocate(token).code == 508
 
 
+@clause("RFC 8656 §7.2", "a reserved port is kept for 30 seconds", "src/ferryman/engine/relay.py")
 def test_a_reservation_ends_after_thirty_seconds_and_its_port_comes_back() -> None:
     desk = Desk()
     _, token = reserve(desk)
@@ -231,6 +236,7 @@ def test_a_reservation_lasts_until_just_before_thirty_seconds() -> None:
     assert desk.client(2).allocate(token).code == 0
 
 
+@clause("RFC 8656 §7.2", "a RESERVATION-TOKEN is for who was given it", "UNKNOWN_TOKEN")
 def test_a_reservation_is_of_no_use_to_another_user() -> None:
     desk = Desk()
     _, token = reserve(desk)

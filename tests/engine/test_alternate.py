@@ -13,6 +13,7 @@ from ferryman.engine.settings import Settings
 from ferryman.wire.address import Address
 from ferryman.wire.registry import Attribute, Method
 from ferryman.wire.values import decode_address_untrusted
+from tests.conformance.clause import clause
 from tests.engine.desk import PASSWORDS, REALM, RELAY_V4, UDP_TRANSPORT, Client, Decided, Desk
 
 FIRST = Alternate(Address.of("192.0.2.11", 3478))
@@ -83,6 +84,11 @@ def test_a_request_that_is_sent_again_is_sent_to_the_same_server() -> None:
     assert sent_to(client.send(packet)) == sent_to(client.send(packet)) == FIRST.address
 
 
+@clause(
+    "RFC 8489 §10, §14.15",
+    "ALTERNATE-SERVER is of the family of the request",
+    "src/ferryman/engine/alternate.py",
+)
 def test_a_client_of_a_family_that_no_other_server_has_is_served_here() -> None:
     assert client_of(FIRST, SECOND, host=V6).allocate().code == 0
 
@@ -95,6 +101,11 @@ def test_a_server_that_stands_in_the_list_serves() -> None:
     assert client_of(other_port).allocate().code == 300
 
 
+@clause(
+    "RFC 8489 §14.16",
+    "ALTERNATE-DOMAIN goes to TLS and DTLS clients",
+    "src/ferryman/engine/alternate.py",
+)
 @pytest.mark.parametrize(
     ("transport", "named"),
     [

@@ -13,6 +13,7 @@ from ferryman.engine.source import source_of, source_text
 from ferryman.wire.address import Address
 from ferryman.wire.registry import Attribute
 from ferryman.wire.values import encode_even_port
+from tests.conformance.clause import clause
 from tests.engine.desk import PEER, REALM, Decided, Desk
 
 EVEN_AND_NEXT = (Attribute.EVEN_PORT, encode_even_port(True))
@@ -132,6 +133,9 @@ def peers(count: int) -> list[Address]:
     return [Address.of(f"8.8.{n // 250}.{n % 250 + 1}", 5000) for n in range(count)]
 
 
+@clause(
+    "RFC 8656 §10.2", "an allocation has so many permissions and then 508", "TOO_MANY_PERMISSIONS"
+)
 def test_permissions_of_an_allocation_are_limited_and_refreshing_one_needs_no_room() -> None:
     client = desk_with(maximum_permissions=3).client()
     client.allocate()
@@ -146,6 +150,7 @@ def test_permissions_of_an_allocation_are_limited_and_refreshing_one_needs_no_ro
     assert client.permit(four).code == 0
 
 
+@clause("RFC 8656 §12.2", "an allocation has so many channels and then 508", "TOO_MANY_CHANNELS")
 def test_channels_of_an_allocation_are_limited_and_refreshing_one_needs_no_room() -> None:
     client = desk_with(maximum_channels=2).client()
     client.allocate()

@@ -22,6 +22,7 @@ from ferryman.engine.settings import SECOND, Settings
 from ferryman.engine.ticket import TICKET_LENGTH
 from ferryman.wire.registry import Attribute, Method
 from ferryman.wire.values import decode_error_untrusted
+from tests.conformance.clause import clause
 from tests.engine.desk import PEER, REALM, Decided, Desk
 from tests.engine.roaming import (
     ASKS_FOR_TICKET,
@@ -53,6 +54,7 @@ def test_nobody_gets_a_ticket_who_did_not_ask() -> None:
     assert answer.message.first(Attribute.MOBILITY_TICKET) is None
 
 
+@clause("RFC 8016 §3.1", "where mobility is forbidden a ticket is 405", "MOBILITY_OFF")
 def test_when_mobility_is_off_an_empty_ticket_in_allocate_is_405() -> None:
     answer = Desk().client().allocate(ASKS_FOR_TICKET)
     assert refusal(answer) is Refusal.MOBILITY_OFF
@@ -69,6 +71,7 @@ def test_a_ticket_with_a_value_in_allocate_is_400(mobility: bool) -> None:
     assert (answer.code, refusal(answer)) == (400, Refusal.TICKET_IN_ALLOCATE)
 
 
+@clause("RFC 8016 §5", "without authentication nobody moves", "MOBILITY_OF_ANYONE")
 def test_without_authentication_there_is_no_mobility() -> None:
     """§5: client and server MUST use credentials, or not proceed with mobility."""
     desk = Desk(Settings(realm=REALM, mobility=True, authenticated=False))
@@ -108,6 +111,7 @@ def test_a_ticket_that_is_not_one_of_ours_is_400(forged: bytes) -> None:
     assert not answer.changes
 
 
+@clause("RFC 8016 §5", "a ticket is sealed: no bit of it can be changed", "INVALID_TICKET")
 def test_a_ticket_with_any_bit_changed_is_400() -> None:
     desk = mobile_desk()
     ticket = allocated(desk.client())
@@ -118,6 +122,7 @@ def test_a_ticket_with_any_bit_changed_is_400() -> None:
         assert resume(roamer, bytes(forged)).code == 400
 
 
+@clause("RFC 8016 §3.2", "a ticket of an allocation that is gone is 437", "NO_TICKETED_ALLOCATION")
 def test_a_ticket_of_an_allocation_that_is_gone_is_437() -> None:
     desk = mobile_desk()
     client = desk.client()
@@ -199,6 +204,7 @@ def test_a_ticket_on_the_5_tuple_of_another_allocation_is_437() -> None:
     assert (answer.code, refusal(answer)) == (437, Refusal.PATH_TAKEN)
 
 
+@clause("RFC 8656 §21.1.7", "no allocation is the client of another", "MOVE_TO_RELAYED")
 @pytest.mark.parametrize("transport", [Transport.UDP, Transport.DTLS])
 def test_a_client_does_not_move_to_where_this_server_relays(transport: Transport) -> None:
     """RFC 8656 §21.1.7: the packets of two allocations that are each other's client have no end."""
@@ -288,6 +294,9 @@ def test_when_the_old_connection_ends_the_client_is_on_the_new_path() -> None:
     assert client.permit(PEER).code == 437
 
 
+@clause(
+    "RFC 8016 §3.2", "a retransmitted Refresh gets the same ticket", "src/ferryman/engine/mobile.py"
+)
 def test_the_old_ticket_is_good_for_a_retransmission() -> None:
     """Also where the answer is remembered no longer; the new ticket is the same."""
     desk = mobile_desk()
@@ -356,6 +365,11 @@ def test_a_ticket_and_a_lifetime_of_0_end_the_allocation() -> None:
     assert answer.changes == [CloseAllocation(1)]
 
 
+@clause(
+    "RFC 8016 §3.2",
+    "permissions, channels and relayed address move along",
+    "src/ferryman/engine/handover.py",
+)
 def test_permissions_channels_and_relayed_address_move_along() -> None:
     desk = mobile_desk()
     client, roamer = desk.client(), on(desk, 1, transport=Transport.TCP)

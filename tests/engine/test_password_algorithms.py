@@ -16,6 +16,7 @@ from ferryman.engine.refusals import Refusal
 from ferryman.engine.settings import SECOND
 from ferryman.wire.message import encode
 from ferryman.wire.registry import Attribute, MessageClass, Method, PasswordAlgorithm
+from tests.conformance.clause import clause
 from tests.engine.desk import OLD_USER, PASSWORDS, REALM, UDP_TRANSPORT, Client, Decided, Desk
 
 MD5, SHA256 = PasswordAlgorithm.MD5, PasswordAlgorithm.SHA256
@@ -94,6 +95,11 @@ def test_a_challenge_lists_the_algorithms_and_says_so_in_the_nonce() -> None:
     assert answer.message.first(Attribute.USERHASH) is None
 
 
+@clause(
+    "RFC 8489 §9.2",
+    "the nonce asks for USERHASH where every name can be found by it",
+    "src/ferryman/engine/nonce.py",
+)
 def test_where_every_name_can_be_looked_up_by_its_hash_the_nonce_says_so() -> None:
     # wAAA: bits 0 and 1.
     five_tuple = Desk().client().five_tuple
@@ -321,6 +327,7 @@ def test_a_shortened_integrity_is_refused_for_turn_does_not_allow_it(length: int
 # A user of whom there is only an MD5 key
 
 
+@clause("RFC 8489 §9.2.4", "a user of whom there is an MD5 key alone is led to it", "MD5_KEY_ONLY")
 def test_sha256_for_a_user_with_an_md5_key_is_438_with_a_list_of_md5_alone() -> None:
     client = Desk().client()
     answer = Speech(OLD_USER).to(client)
@@ -340,6 +347,11 @@ def nonce_with_md5_alone(client: Client) -> bytes:
     return nonce
 
 
+@clause(
+    "RFC 8489 §9.2.1",
+    "a nonce that was issued with less is of no use to who can have more",
+    "BID_DOWN",
+)
 def test_a_nonce_with_md5_alone_bids_nobody_else_down() -> None:
     # Somebody on the path can have such a nonce made for a client, and show it to that client.
     client = Desk().client()

@@ -12,6 +12,7 @@ from ferryman.engine.settings import SECOND
 from ferryman.wire.address import Family
 from ferryman.wire.registry import Attribute, Method
 from ferryman.wire.values import encode_family, encode_uint32
+from tests.conformance.clause import clause
 from tests.engine.desk import Desk
 
 
@@ -69,6 +70,11 @@ def test_refresh_with_a_malformed_lifetime_is_400() -> None:
     assert entry.refusal is Refusal.MALFORMED_ATTRIBUTE
 
 
+@clause(
+    "RFC 8656 §8",
+    "an allocation is dead from the instant that its lifetime is over",
+    "src/ferryman/engine/allocation.py",
+)
 def test_an_allocation_lives_to_the_nanosecond_before_its_expiry() -> None:
     desk = Desk()
     client = desk.client()
@@ -92,6 +98,7 @@ def test_an_expired_allocation_is_not_refreshed_even_if_nobody_took_it_out() -> 
     assert client.refresh().code == 437
 
 
+@clause("RFC 8656 §8.2", "Refresh may bring the end forward", "src/ferryman/engine/refresh.py")
 def test_a_shorter_refresh_brings_the_end_forward() -> None:
     desk = Desk()
     client = desk.client()

@@ -33,6 +33,7 @@ from ferryman.wire.values import (
     encode_requested_transport,
     encode_xor_address,
 )
+from tests.conformance.clause import clause
 from tests.engine.desk import PASSWORDS, PEER, PEER_V6, REALM, RELAY_V4, Client, Decided, Desk
 
 TCP = (Attribute.REQUESTED_TRANSPORT, encode_requested_transport(6))
@@ -165,6 +166,7 @@ def test_connect_on_a_udp_allocation_is_437() -> None:
     assert refused(connect(client)) == 437
 
 
+@clause("RFC 6062 §5.2", "Connect by another user is 441", "WRONG_CREDENTIALS")
 def test_connect_of_another_user_is_441() -> None:
     desk = Desk()
     control(desk)
@@ -231,6 +233,7 @@ def test_a_peer_that_local_policy_forbids_is_403(host: str) -> None:
     assert refused(connect(control(Desk()), Address.of(host, 80))) == 403
 
 
+@clause("RFC 6062 §5.2", "Connect to a peer of another family is 443", "PEER_FAMILY")
 def test_a_peer_of_the_other_family_is_443() -> None:
     assert refused(connect(control(Desk()), PEER_V6)) == 443
 
@@ -268,6 +271,7 @@ def test_a_peer_that_cannot_be_reached_is_447() -> None:
     wanted(connect(client))
 
 
+@clause("RFC 6062 §5.2", "a peer may take 30 seconds to answer", "CONNECTION_FAILED")
 def test_a_peer_that_does_not_answer_is_447_after_30_seconds_and_not_before() -> None:
     desk = Desk()
     client = control(desk)
@@ -331,6 +335,7 @@ def test_the_client_is_told_of_a_peer_over_the_control_connection() -> None:
     assert decode_xor_address_untrusted(value, message.transaction_id) == PEER
 
 
+@clause("RFC 6062 §5.3", "so is one that a peer began", "src/ferryman/engine/peer_connection.py")
 def test_an_arrival_that_nobody_binds_is_closed_after_30_seconds() -> None:
     desk = Desk()
     control(desk)
@@ -342,6 +347,11 @@ def test_an_arrival_that_nobody_binds_is_closed_after_30_seconds() -> None:
     assert expire(desk.state, now=desk.now).changes == [CloseConnection(ARRIVAL)]
 
 
+@clause(
+    "RFC 6062 §5.2",
+    "a connection that nobody binds is closed after 30 seconds",
+    "src/ferryman/engine/peer_connection.py",
+)
 def test_a_connection_that_nobody_binds_is_closed_30_seconds_after_it_was_established() -> None:
     desk = Desk()
     client = control(desk)

@@ -25,6 +25,7 @@ from ferryman.wire.values import (
     encode_uint32,
     encode_xor_address,
 )
+from tests.conformance.clause import clause
 from tests.engine.desk import PEER, REALM, UDP_TRANSPORT, USERS, Client, Decided, Desk
 from tests.tokens import MAC_KEY, NORTH, SERVER_NAME, UNION, seal
 
@@ -128,6 +129,11 @@ def test_no_challenge_is_more_than_4_times_its_request(length: int) -> None:
     assert answer.message.first(Attribute.THIRD_PARTY_AUTHORIZATION) == b"s" * length
 
 
+@clause(
+    "RFC 7635 §6.1",
+    "a server that takes no tokens tells of none",
+    "src/ferryman/engine/admission.py",
+)
 def test_where_tokens_are_not_taken_nobody_is_told_and_none_is_understood() -> None:
     desk = Desk()
     client = desk.client()
@@ -234,6 +240,11 @@ def permit(client: Client, *, kid: str = "north", key: bytes = MAC_KEY) -> Decid
     )
 
 
+@clause(
+    "RFC 7635 §9",
+    "requests that follow are sealed with the session key, without a token",
+    "src/ferryman/engine/grant.py",
+)
 def test_later_requests_need_the_session_key_and_no_token(desk: Desk) -> None:
     client = desk.client()
     allocate(client, token_now(desk))
@@ -244,6 +255,11 @@ def test_later_requests_need_the_session_key_and_no_token(desk: Desk) -> None:
     assert permit(client, kid="union").code == 401
 
 
+@clause(
+    "RFC 7635 §11",
+    "a session key without its token serves its 5-tuple alone",
+    "src/ferryman/engine/grant.py",
+)
 def test_the_session_key_is_of_no_use_on_another_5_tuple(desk: Desk) -> None:
     allocate(desk.client(), token_now(desk))
     other = desk.client(50_000)
@@ -263,6 +279,9 @@ def test_a_refresh_without_a_token_reaches_to_the_end_of_the_first(desk: Desk) -
     assert answer.code == 401, "less than a second is left"
 
 
+@clause(
+    "RFC 7635 §9", "a Refresh with a new token goes on with that", "src/ferryman/engine/grant.py"
+)
 def test_a_refresh_with_a_new_token_goes_on_with_that(desk: Desk) -> None:
     client = desk.client()
     allocate(client, token_now(desk, 300))
@@ -276,6 +295,11 @@ def test_a_refresh_with_a_new_token_goes_on_with_that(desk: Desk) -> None:
     assert permit(client).code == 401, "the first session key is gone"
 
 
+@clause(
+    "RFC 7635 §9",
+    "after the token has expired nothing is refreshed",
+    "src/ferryman/engine/grant.py",
+)
 def test_an_expired_token_does_not_refresh(desk: Desk) -> None:
     client = desk.client()
     token = token_now(desk, 200)
@@ -285,6 +309,11 @@ def test_an_expired_token_does_not_refresh(desk: Desk) -> None:
     assert signed(client, Method.REFRESH).code == 401
 
 
+@clause(
+    "RFC 7635 §11",
+    "users and holders of tokens keep out of each other's allocations",
+    "WRONG_CREDENTIALS",
+)
 def test_users_and_token_holders_keep_out_of_each_others_allocations(desk: Desk) -> None:
     holder, user = desk.client(), with_password(desk, 50_000)
     allocate(holder, token_now(desk))

@@ -25,7 +25,7 @@ ACCOUNTS = [
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     """Loopback peers are welcome here, so that a test can be a peer."""
     folder = tmp_path_factory.mktemp("open")
-    with start_server([*ACCOUNTS, "allow-loopback-peers", "verbose"], folder) as running:
+    with start_server([*ACCOUNTS, "allow-loopback-peers"], folder) as running:
         yield running
 
 

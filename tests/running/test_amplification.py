@@ -14,6 +14,7 @@ import pytest
 
 from ferryman.wire.message import encode
 from ferryman.wire.registry import Attribute, MessageClass
+from tests.conformance.clause import clause
 from tests.running.conftest import logged
 from tests.servers import loopback_addresses, start_server
 from tests.tokens import NORTH, oauth_key_line
@@ -67,6 +68,11 @@ def answers_to(asked: list[bytes], address: str, port: int) -> list[bytes]:
                 return found
 
 
+@clause(
+    "RFC 8489 §16.1.2",
+    "over UDP no answer to a stranger has more than four times the length of its request",
+    "src/ferryman/engine/strangers.py",
+)
 @pytest.mark.parametrize("realm", ["ferry.example", "r" * 60])
 @pytest.mark.parametrize(
     "beside",
@@ -95,6 +101,11 @@ def test_no_stranger_gets_more_than_four_times_what_it_sent(
             assert count > 50, "a server that says nothing proves nothing"
 
 
+@clause(
+    "RFC 8489 §16.1.2",
+    "a source gets so many such answers a second",
+    "native/flow/src/gate/strangers.rs",
+)
 def test_a_source_that_asks_too_often_is_not_answered_and_the_log_counts(tmp_path: Path) -> None:
     limit = ["realm=r", "user=alice:sesame", "unauthorized-ratelimit-rps=1"]
     with (

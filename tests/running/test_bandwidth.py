@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from tests.conformance.clause import clause
 from tests.running.conftest import ACCOUNTS, Connect, connector, logged
 from tests.servers import RunningServer, start_server
 from tests.turn_client import Peer, TurnClient
@@ -71,6 +72,7 @@ def rates(client: TurnClient, peer: Peer, seconds: float) -> tuple[float, float]
     return at_peer.octets / elapsed, at_client.octets / elapsed
 
 
+@clause("RFC 8656 §21.3.1", "an allocation has so much bandwidth", "native/flow/src/bandwidth.rs")
 def test_an_allocation_carries_max_bps_in_each_direction(connect_limited: Connect) -> None:
     with Peer() as peer:
         sent, received = rates(connect_limited(), peer, 3.0)

@@ -17,6 +17,7 @@ from ferryman.wire.message import decode_untrusted
 from ferryman.wire.registry import Attribute, Method
 from ferryman.wire.values import decode_xor_address_untrusted, encode_uint32
 from tests.certificates import make_pair
+from tests.conformance.clause import clause
 from tests.running.conftest import ACCOUNTS, Connect, connector
 from tests.running.test_mobility import allocated, end, over, resume, ticket_in
 from tests.servers import RunningServer, start_server
@@ -144,6 +145,11 @@ def test_both_families_move_and_either_can_be_given_up(
         assert ipv4.is_silent()
 
 
+@clause(
+    "RFC 6062 §4.3",
+    "control and data connections may each be TCP or TLS",
+    "native/udp/src/crossing.rs",
+)
 @pytest.mark.parametrize("control", ["tcp", "tls"])
 @pytest.mark.parametrize("data", ["tcp", "tls"])
 def test_a_data_connection_of_either_kind_has_all_that_was_sent_before_it_was_bound(
@@ -182,6 +188,11 @@ def bound(client: TurnClient, identity: bytes) -> TurnClient:
     return client
 
 
+@clause(
+    "RFC 8656 §21.3.3",
+    "nor with nonce, ticket or request of the owner, over whatever transport",
+    "src/ferryman/engine/nonce.py",
+)
 @pytest.mark.parametrize("owned", TRANSPORTS)
 def test_what_is_anothers_is_of_no_use_over_any_transport(connect: Connect, owned: str) -> None:
     owner = over(connect, owned)
@@ -202,6 +213,7 @@ def test_what_is_anothers_is_of_no_use_over_any_transport(connect: Connect, owne
     assert owner.refresh(600).code == 0
 
 
+@clause("RFC 8656 §21.3.1", "and no more of it when it moves", "native/flow/src/bandwidth.rs")
 def test_a_bucket_that_is_empty_stays_empty_when_its_client_moves(tmp_path: Path) -> None:
     lines = [*ACCOUNTS, *make_pair(tmp_path).lines, "tls-listening-port=0", "mobility"]
     lines += ["allow-loopback-peers", "relay-threads=2", f"max-bps={RATE}"]

@@ -15,6 +15,7 @@ from ferryman.wire.address import Address
 from ferryman.wire.message import Message, decode_untrusted, encode
 from ferryman.wire.registry import Attribute, MessageClass, Method
 from ferryman.wire.values import decode_address_untrusted, decode_error_untrusted
+from tests.conformance.clause import clause
 from tests.running.conftest import ACCOUNTS
 from tests.servers import RunningServer, start_server
 
@@ -83,6 +84,11 @@ def test_the_answer_goes_to_the_response_port_of_the_same_ip(discovering: Runnin
     assert told(message, Attribute.MAPPED_ADDRESS) == Address.of(HERE[0], port)
 
 
+@clause(
+    "RFC 5780 §7.6",
+    "PADDING comes back as long as it was sent, up to 1500 octets",
+    "native/flow/src/binding.rs",
+)
 def test_padding_comes_back_in_as_many_bytes(discovering: RunningServer) -> None:
     with udp() as client:
         sent = request((Attribute.PADDING, bytes(1500)))
@@ -107,6 +113,11 @@ def test_over_tcp_the_addresses_are_told_and_nothing_can_be_changed(
     assert error_of(refused) == 420
 
 
+@clause(
+    "RFC 5780 §6.1",
+    "without an alternate address CHANGE-REQUEST and its kin are 420, and none is told",
+    "native/flow/src/binding.rs",
+)
 def test_a_server_that_was_not_told_to_refuses(server: RunningServer) -> None:
     for attribute in (
         (Attribute.CHANGE_REQUEST, bytes((0, 0, 0, 4))),
@@ -128,6 +139,7 @@ def error_of(answer: bytes) -> int:
     return decode_error_untrusted(error)[0]
 
 
+@clause("RFC 5780 §6", "two addresses of one family are needed", "src/ferryman/server/discovery.py")
 def test_the_start_ends_with_one_line_where_there_is_one_address(tmp_path: Path) -> None:
     with pytest.raises(pytest.fail.Exception, match="expected two listening-ip of one family"):
         start_server([*ACCOUNTS, "rfc5780"], tmp_path, addresses=HERE[:1])

@@ -15,6 +15,7 @@ import pytest
 
 from ferryman.wire.message import encode
 from ferryman.wire.registry import Attribute, MessageClass, Method
+from tests.conformance.clause import clause
 from tests.running.conftest import ACCOUNTS, Connect, logged
 from tests.servers import RunningServer, start_server
 from tests.turn_client import UDP_TRANSPORT, Peer, TurnClient
@@ -70,6 +71,24 @@ def garbage(count: int) -> Iterator[bytes]:
                 yield bytes(packet)
 
 
+def test_nothing_listens_but_what_clients_speak_to(server: RunningServer) -> None:
+    """No admin port, no page, no metrics that nobody asked for."""
+    listening = "0A"
+    tables = {name: Path(f"/proc/{server.process.pid}/net/{name}") for name in ("tcp", "tcp6")}
+    inodes = set()
+    for descriptor in Path(f"/proc/{server.process.pid}/fd").iterdir():
+        with contextlib.suppress(OSError):
+            inodes.add(str(descriptor.readlink()).removeprefix("socket:[").rstrip("]"))
+    ports = set()
+    for table in tables.values():
+        for line in table.read_text().splitlines()[1:]:
+            fields = line.split()
+            if fields[3] == listening and fields[9] in inodes:
+                ports.add(int(fields[1].rpartition(":")[2], 16))
+    assert ports == {server.port}
+
+
+@clause("RFC 8489 §16.1.2", "nothing is kept of strangers", "native/flow/src/gate.rs")
 def test_five_thousand_garbage_packets_leave_nothing_behind(
     server: RunningServer, connect: Connect
 ) -> None:

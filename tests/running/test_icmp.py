@@ -16,6 +16,7 @@ from ferryman.wire.values import (
     encode_family,
     encode_xor_address,
 )
+from tests.conformance.clause import clause
 from tests.running.conftest import Connect
 from tests.turn_client import Peer, TurnClient
 
@@ -69,6 +70,11 @@ def test_a_channel_does_not_hide_it(connect: Connect) -> None:
     assert told(client) == (peer, (3, 3, 0))
 
 
+@clause(
+    "RFC 8656 §11.5",
+    "an ICMP error is told to the client whose packet it was",
+    "native/udp/src/error_queue.rs",
+)
 def test_one_client_is_told_and_others_hear_nothing_of_it(connect: Connect) -> None:
     client, other, peer = connect(), connect(), closed_port("127.0.0.1")
     for one in (client, other):

@@ -17,6 +17,7 @@ from ferryman.wire.registry import Attribute, Method
 from ferryman.wire.values import encode_uint32
 from tests.answer import Answer
 from tests.certificates import make_pair
+from tests.conformance.clause import clause
 from tests.dtls_client import over_dtls
 from tests.running.conftest import ACCOUNTS, Connect, connector, logged
 from tests.servers import RunningServer, start_server
@@ -237,6 +238,7 @@ def test_disconnecting_frees_no_quota_and_a_resume_costs_none(connect: Connect) 
     assert connect(stream=True).allocate().code == 486
 
 
+@clause("RFC 8016 §5", "a stolen ticket moves nothing", "TICKET_OF_ANOTHER")
 def test_a_thief_gets_nowhere(connect: Connect, mobile_server: RunningServer) -> None:
     owner, thief = connect(), connect("bob", "hunter2")
     with Peer() as peer:
@@ -266,6 +268,7 @@ def test_an_old_ticket_and_forged_ones_are_refused_and_the_call_goes_on(connect:
         assert new.receive_channel() == (CHANNEL, b"still yours")
 
 
+@clause("RFC 8016 §5", "a chain of moves leaves one path", "src/ferryman/engine/handover.py")
 def test_two_hundred_chained_resumes_end_with_one_path(connect: Connect) -> None:
     first = connect()
     with Peer() as peer:

@@ -13,6 +13,7 @@ import pytest
 from ferryman.wire.address import Address
 from ferryman.wire.message import encode
 from ferryman.wire.registry import Attribute, MessageClass, Method
+from tests.conformance.clause import clause
 from tests.running.conftest import ACCOUNTS
 from tests.servers import RunningServer, answers, ferryman, free_port, program, start_server
 from tests.turn_client import UDP_TRANSPORT, TurnClient
@@ -97,6 +98,11 @@ def test_stun_only_with_secure_stun_is_binding_for_those_who_prove_themselves(
         assert client.is_silent()
 
 
+@clause(
+    "RFC 8489 §14.14",
+    "SOFTWARE is told where it is asked for, without a version",
+    "native/flow/src/binding.rs",
+)
 @pytest.mark.parametrize("lines", [[], ["software-attribute"]])
 def test_software_attribute_tells_a_name_and_no_version(tmp_path: Path, lines: list[str]) -> None:
     name = b"Ferryman" if lines else None

@@ -12,6 +12,7 @@ import pytest
 from ferryman.wire.address import Address, Family
 from ferryman.wire.registry import Attribute, Method
 from ferryman.wire.values import encode_family
+from tests.conformance.clause import clause
 from tests.running.conftest import ACCOUNTS, Connect, connector, logged
 from tests.servers import RunningServer, start_server
 from tests.tcp_relay import (
@@ -98,6 +99,11 @@ def test_many_peers_at_once(connect: Connect) -> None:
         peer.close()
 
 
+@clause(
+    "RFC 6062 §5.3",
+    "what a peer sends before the bind is kept for the client",
+    "native/udp/src/join.rs",
+)
 def test_what_a_peer_sends_before_the_bind_arrives_after_it(connect: Connect) -> None:
     control, early = connect(stream=True), os.urandom(300_000)
     relayed = relayed_tcp(control)
@@ -113,6 +119,7 @@ def test_what_a_peer_sends_before_the_bind_arrives_after_it(connect: Connect) ->
         assert receive_exactly(peer, 11) == b"late answer"
 
 
+@clause("RFC 6062 §5.4", "what follows ConnectionBind is data", "native/udp/src/join.rs")
 def test_what_a_client_sends_behind_its_bind_is_data(connect: Connect) -> None:
     control = connect(stream=True)
     relayed_tcp(control)
@@ -127,6 +134,11 @@ def test_what_a_client_sends_behind_its_bind_is_data(connect: Connect) -> None:
         assert receive_exactly(accepted, 14) == b"GET / HTTP/1.1"
 
 
+@clause(
+    "RFC 6062 §5.4",
+    "after a ConnectionBind that was refused the connection speaks STUN",
+    "native/udp/src/join.rs",
+)
 def test_messages_behind_a_bind_that_is_refused_are_still_messages(connect: Connect) -> None:
     client = connect(stream=True)
     client.challenge()
@@ -159,6 +171,7 @@ def test_the_end_of_one_direction_leaves_the_other_open(connect: Connect, first:
         assert again.code in (0, 447)
 
 
+@clause("RFC 6062 §5.5", "a connection that breaks breaks the other", "native/udp/src/join.rs")
 def test_a_broken_connection_breaks_the_other(connect: Connect) -> None:
     control = connect(stream=True)
     relayed_tcp(control)

@@ -36,6 +36,7 @@ from ferryman.server.log import Format, LocalTime, SecondsSinceStart, SteadyStre
 from ferryman.server.sinks import LogFile, Sink, Syslog
 from ferryman.wire.address import Address
 from ferryman.wire.registry import Method
+from tests.conformance.clause import clause
 
 CLIENT = FiveTuple(Transport.UDP, Address.of("203.0.113.9", 4000), Address.of("192.0.2.1", 1), 1)
 PEER = Address.of("2001:db8::5", 9)
@@ -69,6 +70,11 @@ def written(style: Format, journal: list[Entry], level: int = 10) -> list[str]:
     return stream.getvalue().split("\n")[:-1]
 
 
+@clause(
+    "RFC 8656 §21.3.2",
+    "the log tells who relayed, and from where",
+    "src/ferryman/server/journal_log.py",
+)
 @pytest.mark.parametrize("style", Format)
 @pytest.mark.parametrize("user", ["alice", NASTY, "x" * 508])
 def test_every_entry_is_one_line_with_the_clients_address(style: Format, user: str) -> None:
