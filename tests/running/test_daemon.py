@@ -188,6 +188,39 @@ def test_another_user_serves_a_port_and_a_key_that_only_root_could_open(tmp_path
     assert "allocation opened" in text
 
 
+@as_root
+@pytest.mark.parametrize("link", [os.symlink, os.link])
+def test_a_link_that_the_other_user_has_put_there_gives_nothing_away(
+    tmp_path: Path, link: Callable[[str, str], None]
+) -> None:
+    """root opens the log file, and would hand over whatever that name leads to."""
+    for folder in (tmp_path, *list(tmp_path.parents)[:2]):
+        folder.chmod(0o755)
+    secret, logs = tmp_path / "secret", tmp_path / "logs"
+    secret.write_text("root's\n")
+    secret.chmod(0o600)
+    logs.mkdir()
+    os.chown(logs, NOBODY.pw_uid, NOBODY.pw_gid)
+    link(str(secret), str(logs / "turn.log"))
+    daemon = Daemon(tmp_path, "proc-user=nobody")
+    done = daemon.start("--log-file", str(logs / "turn.log"))
+    process = int(daemon.pid_file.read_text())
+    os.kill(process, signal.SIGTERM)
+    until(lambda: not is_running(process))
+    assert (secret.read_text(), secret.stat().st_uid) == ("root's\n", 0)
+    assert "it is a link, in a folder that is not root's alone" in done.stderr
+
+
+@as_root
+def test_a_link_in_a_folder_of_roots_is_followed(tmp_path: Path) -> None:
+    daemon = Daemon(tmp_path)
+    there = tmp_path / "there.log"
+    daemon.log.symlink_to(there)
+    with daemon.running():
+        assert answers(daemon.port)
+    assert there.read_text().splitlines()[-1].endswith("stopped")
+
+
 GUIDES_LINE = (
     "turnserver --daemon -c /etc/turnserver.conf --pidfile /run/turnserver/turnserver.pid "
     "--no-stdout-log --simple-log --log-file /var/log/turnserver/turnserver.log"

@@ -7,6 +7,7 @@ import ctypes
 import os
 import signal
 import socket
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.running.reloading import OPEN, Reloadable, reloadable
+from tests.servers import STARTS_WITHIN, answers, ferryman, free_port
 from tests.turn_client import TurnClient
 
 _SEIZE, _INTERRUPT, _DETACH = 0x4206, 0x4207, 17
@@ -111,6 +113,36 @@ def test_nobody_listening_is_no_trouble(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setenv("WATCHDOG_USEC", "100000")
     with reloadable(tmp_path) as running, TurnClient(running.port, "alice", "sesame") as client:
         client.relayed()
+
+
+GUIDES = (
+    "--daemon -c turnserver.conf --pidfile turnserver.pid "
+    "--no-stdout-log --simple-log --log-file turnserver.log"
+)
+
+
+@pytest.mark.parametrize("started", ["$$", "1"])
+def test_a_guides_override_with_daemon_stays_where_systemd_waits_for_it(
+    tmp_path: Path, manager: Manager, started: str
+) -> None:
+    """`started`: whom systemd says that it has started; another process may go its own way."""
+    port = free_port()
+    lines = [f"listening-port={port}", "listening-ip=127.0.0.1", "user=alice:sesame", "realm=r"]
+    (tmp_path / "turnserver.conf").write_text("\n".join(lines))
+    command = f"export SYSTEMD_EXEC_PID={started}; exec {ferryman()[:-8]}turnserver {GUIDES}"
+    with subprocess.Popen(["sh", "-c", command], cwd=tmp_path) as process:
+        try:
+            manager.socket.settimeout(STARTS_WITHIN)
+            assert manager.next() == ["READY=1", "STATUS=serving"]
+            serving = int((tmp_path / "turnserver.pid").read_text())
+            assert (serving == process.pid) is (started == "$$")
+            assert answers(port)
+        finally:
+            os.kill(int((tmp_path / "turnserver.pid").read_text()), signal.SIGTERM)
+            assert process.wait(10) == 0
+    assert manager.next() == ["STOPPING=1", "STATUS=stopping"]
+    said = "systemd waits for this process" in (tmp_path / "turnserver.log").read_text()
+    assert said is (started == "$$")
 
 
 def worker_of(running: Reloadable) -> int:

@@ -80,7 +80,8 @@ def serve(
         signal.signal(number, lambda *_: sys.exit(0))
     for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
         signal.signal(number, signal.SIG_IGN)
-    background = detach() if configuration.daemon else None
+    stays = configuration.daemon and ServiceManager(os.environ).waits_for_this_process
+    background = detach() if configuration.daemon and not stays else None
     if isinstance(background, int):
         return background
     opened, complaints = open_log(
@@ -90,6 +91,8 @@ def serve(
     for complaint in complaints:
         _complain(complaint, opened)
     log.info("starting", version=__version__, realm=configuration.realm)
+    if stays:
+        log.info("daemon: systemd waits for this process, which stays in the foreground")
     tell_notices(configuration.notices, log)
     raise_open_files_limit()
     standing = Standing(configuration, background, opened.stream, log)

@@ -27,6 +27,14 @@ class ServiceManager:
         self._status = "serving"
 
     @property
+    def waits_for_this_process(self) -> bool:
+        """Whether it has started this very process and is to hear from it, so that there is no way
+        into the background. systemd says since 248 whom it has started."""
+        started = self._environment.get("SYSTEMD_EXEC_PID", "")
+        is_this = started == str(os.getpid()) if started else os.getppid() == 1
+        return bool(self._socket_name) and is_this
+
+    @property
     def watchdog_seconds(self) -> float | None:
         """How long it waits for `alive` before it takes the server for stuck; None: for ever."""
         named = self._environment.get("WATCHDOG_USEC", "")

@@ -7,6 +7,7 @@ be written is lost and counted, for no line is worth a call. Knows nothing of ho
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import socket
 import stat
@@ -126,8 +127,7 @@ class LogFile:
     def _open(self) -> None:
         # Not blocking, for the name may be a pipe that nobody reads.
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
-        self._opened = self.path
-        self._descriptor = os.open(self._opened, flags, 0o640)
+        self._descriptor = _opened(self.path, flags)
         self._torn = False
         self._looked = self._clock()
 
@@ -157,6 +157,36 @@ class LogFile:
         self.failing = written < len(data)
         if written:
             self._torn = not data[:written].endswith(b"\n")
+
+
+def _opened(path: Path, flags: int) -> int:
+    """A descriptor. root follows no link that somebody else could have put there: it would write to
+    whatever that user wishes, and hand it over with `give_to`."""
+    folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        is_guarded = os.geteuid() == 0 and not _is_roots_alone(os.fstat(folder))
+        if not is_guarded:
+            return os.open(path.name, flags, 0o640, dir_fd=folder)
+        return _opened_without_links(path.name, flags, folder)
+    finally:
+        os.close(folder)
+
+
+def _opened_without_links(name: str, flags: int, folder: int) -> int:
+    text = "it is a link, in a folder that is not root's alone"
+    try:
+        descriptor = os.open(name, flags | os.O_NOFOLLOW, 0o640, dir_fd=folder)
+    except OSError as error:
+        raise OSError(error.errno, text) if error.errno == errno.ELOOP else error from None
+    found = os.fstat(descriptor)
+    if stat.S_ISREG(found.st_mode) and found.st_nlink > 1:
+        os.close(descriptor)
+        raise OSError(errno.EMLINK, text)
+    return descriptor
+
+
+def _is_roots_alone(folder: os.stat_result) -> bool:
+    return folder.st_uid == 0 and not folder.st_mode & 0o022
 
 
 def dated(path: Path, at: float) -> Path:
