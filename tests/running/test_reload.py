@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 import socket
+import subprocess
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -19,7 +21,7 @@ from ferryman.wire.values import decode_address_untrusted
 from tests.certificates import make_pair, pem
 from tests.running.reloading import CHANNEL, OPEN, call_of, reloadable
 from tests.running.test_tls import der, shown, trusting
-from tests.servers import answers, free_port
+from tests.servers import STARTS_WITHIN, answers, ferryman, free_port
 from tests.turn_client import TurnClient
 
 
@@ -62,6 +64,55 @@ def test_a_bad_file_changes_nothing_and_one_line_says_what_was_expected(
         assert code_of(running.port, "dave", "late") == 401
         assert "reloaded changed=users" in running.change((line, ""))
         assert code_of(running.port, "dave", "late") == 0
+
+
+def test_a_file_that_is_cut_short_for_a_moment_changes_nothing(tmp_path: Path) -> None:
+    """As editors and scripts write: emptied first. Peer rules must not be gone meanwhile."""
+    with reloadable(tmp_path) as running, call_of(alice(running.port)) as call:
+        text = running.file.read_text()
+        running.file.write_text("")
+        assert running.reload().endswith(f'reason="{running.file}: it is empty"')
+        assert call.client.refresh(600).code == 0
+        running.file.write_text(text)
+        assert running.reload().endswith('reloaded changed=""')
+
+
+def test_a_file_of_the_same_name_in_another_folder_is_not_the_one(tmp_path: Path) -> None:
+    """coturn looks for `turnserver.conf` in many folders, at the start."""
+    here, there = tmp_path / "turnserver.conf", tmp_path / "etc" / "turnserver.conf"
+    there.parent.mkdir()
+    port = free_port()
+    lines = [f"listening-port={port}", "listening-ip=127.0.0.1", *OPEN, ""]
+    here.write_text("\n".join(lines))
+    there.write_text("user=mallory:guess\n")
+    with start_turnserver(tmp_path, port, "-c", "turnserver.conf") as process:
+        here.unlink()
+        process.send_signal(signal.SIGHUP)
+        assert logged_in(tmp_path / "err", f'not reloaded, all stays as it was reason="{here}')
+        assert code_of(port, "bob", "hunter2") == 0
+
+
+@contextlib.contextmanager
+def start_turnserver(folder: Path, port: int, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+    command = [str(Path(ferryman()).with_name("turnserver")), *arguments]
+    with (
+        (folder / "err").open("wb") as err,
+        subprocess.Popen(command, cwd=folder, stderr=err) as process,
+    ):
+        try:
+            assert logged_in(folder / "err", "ready realm=")
+            yield process
+        finally:
+            process.terminate()
+    assert process.returncode == 0
+
+
+def logged_in(path: Path, words: str) -> bool:
+    until = time.monotonic() + STARTS_WITHIN
+    while words not in path.read_text():
+        assert time.monotonic() < until, path.read_text()
+        time.sleep(0.02)
+    return True
 
 
 def test_users_and_secrets_change_while_a_call_runs(tmp_path: Path) -> None:

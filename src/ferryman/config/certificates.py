@@ -6,6 +6,7 @@ not. Whatever is wrong with a file is one line that names it.
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from datetime import datetime
@@ -75,7 +76,8 @@ def read_certificate(tls: Tls) -> Certificate:
 
 def _content(key: str, path: Path) -> bytes:
     try:
-        with path.open("rb") as file:
+        # Not blocking, for a reload would wait for a pipe that nobody writes to, for ever.
+        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
             return file.read(_LONGEST)
     except OSError as error:
         raise CertificateError(key, f"{path} cannot be read: {error.strerror}") from None

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from ferryman.config.given import Given
 from ferryman.config.notices import Findings
+from ferryman.config.settled_file import UnsettledError, settled
 from ferryman.config.table import BY_NAME, nearest, shown
 
 _BLANKS = " \t\r\v\f"
@@ -51,16 +52,22 @@ def _is_file(path: Path) -> bool:
         return False
 
 
-def read_file(path: Path, findings: Findings) -> list[Given]:
-    """All keys of a file in order; what cannot be read is a problem, not an exception."""
+def read_file(path: Path, findings: Findings, *, again: bool = False) -> list[Given]:
+    """All keys of a file in order; what cannot be read is a problem, not an exception.
+
+    `again`: while the server runs, when half a file or none must not be taken for a whole one.
+    """
     found = find_file(path)
     if found is None:
         findings.problem(f"{path}: no such file")
         return []
     try:
-        content = found.read_bytes()
+        content = settled(found) if again else found.read_bytes()
     except OSError as error:
         findings.problem(f"{found}: cannot be read: {error.strerror}")
+        return []
+    except UnsettledError as error:
+        findings.problem(f"{found}: {error}")
         return []
     return list(read_lines(content, str(found), findings))
 

@@ -44,14 +44,16 @@ def load(
     flags: Sequence[tuple[str, str | None]],
     *,
     resolve: Resolve = resolve_name,
+    again: bool = False,
 ) -> Configuration:
-    """Read a file (None: embedded defaults) and flags, which win over it key by key.
+    """Read a file (None: embedded defaults) and flags, which win over it key by key. `again`: for
+    a server that runs, so that a file that is being written is waited for.
 
     Raises ConfigurationError with one line for every problem of both. Reads the environment for
     the state folder and the files of a certificate, asks the system for host names; writes nothing.
     """
     findings = Findings()
-    from_file = read_file(path, findings) if path is not None else []
+    from_file = read_file(path, findings, again=again) if path is not None else []
     chosen = choose(from_file, _known(flags, findings), findings, resolve)
     findings.notices += unheeded(chosen.entries)
     configuration = _configured(path, chosen, findings)

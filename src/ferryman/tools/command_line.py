@@ -92,13 +92,15 @@ def _version(command: _Command) -> _Command:
 
 def _run(serve: Serve, path: Path | None, asked: ServeFlags, keys: Mapping[str, object]) -> None:
     """Read the configuration and serve; ends with the exit status."""
-    reread = partial(load, path, flags.given(keys))
+    # The same file later as well, also when it is gone for a moment and another folder has one.
+    path = path and (find_file(path) or path).absolute()
+    read = partial(load, path, flags.given(keys))
     try:
-        configuration = reread()
+        configuration = read()
     except ConfigurationError as error:
         check_config.report(error)
         raise SystemExit(1) from None
-    raise SystemExit(serve(configuration, replace(asked, reread=reread)))
+    raise SystemExit(serve(configuration, replace(asked, reread=partial(read, again=True))))
 
 
 class _ServeCommand(click.Command):
