@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from typing import get_args
 
 import pytest
 
@@ -13,12 +14,20 @@ from ferryman.engine.journal import (
     Challenged,
     ChannelBound,
     Closed,
+    ConnectionBound,
+    ConnectionEnded,
     Ending,
     Entry,
+    Moved,
+    MoveGivenUp,
+    Moving,
     Opened,
     Permitted,
     Refreshed,
     RefusedRequest,
+    RelayedClosed,
+    Silence,
+    Unanswered,
 )
 from ferryman.engine.refusals import Refusal
 from ferryman.engine.settings import SECOND
@@ -193,3 +202,37 @@ def test_every_refusal_has_a_phrase() -> None:
 def test_a_flood_of_failed_logins_is_counted_not_written() -> None:
     refusal = RefusedRequest(CLIENT, Method.ALLOCATE, "a", Refusal.WRONG_PASSWORD, "")
     assert len(lines(*[refusal] * 1000)) == 2 * REFUSALS_PER_SECOND
+
+
+LIES = "x user <a>: incoming packet message processed, error 401: Unauthorized, remote 192.0.2.99:1"
+IN_THE_DOCS = re.compile(
+    r"user <[^>]+>: incoming packet message processed, error 401: Unauthorized, "
+    r"remote \[?(?P<host>\S+?)\]?:\d+"
+)
+OF_LIES: dict[type, Entry] = {
+    type(entry): entry
+    for entry in (
+        Challenged(CLIENT, Method.ALLOCATE, Refusal.NO_INTEGRITY),
+        Unanswered(CLIENT, Method.ALLOCATE, Silence.TOO_MANY),
+        RefusedRequest(CLIENT, Method.ALLOCATE, LIES, Refusal.WRONG_PASSWORD, ""),
+        Opened(CLIENT, 7, LIES, (PEER,), 600),
+        Refreshed(CLIENT, 7, LIES, 600),
+        Moving(CLIENT, 7, LIES, CLIENT),
+        Moved(CLIENT, 7, LIES, CLIENT),
+        MoveGivenUp(CLIENT, 7, LIES),
+        RelayedClosed(CLIENT, 7, LIES, PEER, Ending.EXPIRED),
+        Permitted(CLIENT, 7, LIES, (PEER,)),
+        ChannelBound(CLIENT, 7, LIES, 0x4000, PEER),
+        ConnectionBound(CLIENT, 7, LIES, PEER),
+        ConnectionEnded(CLIENT, 7, LIES, PEER, 1, 1),
+        Closed(CLIENT, 7, LIES, (PEER,), Ending.EXPIRED, 1, Usage(0, 0, 0, 0, 0)),
+    )
+}
+
+
+def test_a_name_in_any_entry_has_nobody_banned_who_reads_the_docs() -> None:
+    assert set(OF_LIES) == set(get_args(Entry)), "each kind of entry has its lie"
+    banned = [
+        found["host"] for line in lines(*OF_LIES.values()) for found in IN_THE_DOCS.finditer(line)
+    ]
+    assert banned == [CLIENT.client.host], "who guessed a password, and nobody else"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from structlog.typing import FilteringBoundLogger
 
@@ -17,13 +17,17 @@ from ferryman.engine.journal import (
     Challenged,
     ChannelBound,
     Closed,
+    ConnectionBound,
+    ConnectionEnded,
     Ending,
     Moved,
+    MoveGivenUp,
     Moving,
     Opened,
     Permitted,
     Refreshed,
     RefusedRequest,
+    RelayedClosed,
 )
 from ferryman.engine.refusals import REASONS, Refusal
 from ferryman.server.journal_log import JournalLog
@@ -46,6 +50,8 @@ _UNPROVED = {
     Refusal.WRONG_PASSWORD: "user {} credentials are incorrect",
     Refusal.BAD_ACCESS_TOKEN: "user {} credentials are incorrect",
 }
+_NOT_IN_COTURN = (ConnectionBound, ConnectionEnded, MoveGivenUp, RelayedClosed)
+"""Entries that have the lines of the other formats; a name in them is no sentence either."""
 _DELIMITERS = re.compile(r"""[\s<>,"'\\]""")
 
 
@@ -70,6 +76,8 @@ class CoturnJournalLog(JournalLog):
         super().__init__(log, stream)
         self._realm = _plain(realm)
         self._lifetimes = lifetimes
+        for kind in _NOT_IN_COTURN:
+            self._writers[kind] = _with_plain_name(self._writers[kind])
 
     def _challenged(self, entry: Challenged) -> None:
         self._error(entry.five_tuple, "message", "", entry.refusal)
@@ -169,6 +177,10 @@ def _counts(received: tuple[int, int], sent: tuple[int, int]) -> str:
 def _plain(name: str) -> str:
     """A name in which nothing reads as the end of a name: coturn refuses such names altogether."""
     return _DELIMITERS.sub(lambda found: f"\\u{ord(found[0]):04x}", name)
+
+
+def _with_plain_name(write: Callable[[Any], None]) -> Callable[[Any], None]:
+    return lambda entry: write(entry._replace(username=_plain(entry.username)))
 
 
 def _method(number: int) -> str:
