@@ -20,8 +20,13 @@ FILES = (
     ("/usr/share/doc/ferryman/", "How to run it; every key of the configuration."),
 )
 SIGNALS = (
-    ("SIGTERM, SIGINT", "Close every allocation and exit with 0."),
+    ("SIGTERM", "Close every allocation and exit with 0; with drain-timeout, drain first."),
+    ("SIGINT", "Close every allocation and exit with 0."),
     ("SIGHUP", "Reopen the log, and read the whole configuration anew, or change nothing."),
+    (
+        "SIGUSR1",
+        "Drain: no new allocation; exit with 0 when the last one is gone, or after drain-timeout.",
+    ),
     ("SIGUSR2", "Read certificate and key again. Running calls stay as they are."),
 )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ferryman.engine.changes import BindChannel, Permit
+from ferryman.engine.journal import RefusedRequest
 from ferryman.engine.settings import SECOND, Settings
 from ferryman.wire.address import Address
 from ferryman.wire.registry import CHANNEL_NUMBERS_RFC5766, Attribute, Method
@@ -40,6 +41,16 @@ def test_a_channel_lasts_600_s_and_its_permission_300_s(client: Client) -> None:
 )
 def test_the_channel_range_is_rfc_8656s(client: Client, number: int, code: int) -> None:
     assert client.bind(number, PEER).code == code
+
+
+def test_the_log_names_the_key_that_takes_an_older_clients_number(client: Client) -> None:
+    """coturn's own client chose such numbers before 4.16, and Debian 12 has an older one."""
+    (refused,) = client.bind(0x7D97, PEER).journal
+    assert isinstance(refused, RefusedRequest)
+    assert refused.detail == "0x7D97, good with rfc5766-channel-numbers"
+    (refused,) = client.bind(0x8000, PEER).journal
+    assert isinstance(refused, RefusedRequest)
+    assert refused.detail == "0x8000"
 
 
 @pytest.mark.parametrize(("number", "code"), [(0x5000, 0), (0x7FFF, 0), (0x8000, 400)])

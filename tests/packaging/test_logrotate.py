@@ -76,6 +76,37 @@ def test_no_line_is_lost_when_the_files_of_a_running_server_are_rotated(
     assert text.count("info    stopped") == 1
 
 
+OF_A_GUIDE = "{folder}/*.log\n{{\n\trotate 7\n\tdaily\n\tmissingok\n\tcompress\n}}\n"
+
+
+@pytest.mark.parametrize("name", ["coturn", "turnserver", None])
+def test_a_file_that_somebody_has_already_is_the_only_one(
+    tmp_path: Path, log_folder: Path, name: str | None
+) -> None:
+    """logrotate leaves a whole file out, and fails, where another one names the same log."""
+    shared, rotations = tmp_path / "shared", tmp_path / "logrotate.d"
+    for folder in (shared, rotations):
+        folder.mkdir()
+    (shared / "logrotate").write_text(adapted(tmp_path).read_text())
+    if name is not None:
+        (rotations / name).write_text(OF_A_GUIDE.format(folder=log_folder))
+    (log_folder / "turnserver.log").write_text("one line\n")
+    postinst = (PACKAGING / "debian/postinst").read_text()
+    adapted_postinst = tmp_path / "postinst"
+    adapted_postinst.write_text(
+        postinst.replace("/etc/logrotate.d", str(rotations))
+        .replace("/usr/share/ferryman", str(shared))
+        .replace("/var/log/turnserver", str(log_folder))
+    )
+    subprocess.run(["sh", "-ec", f". {adapted_postinst}; rotation"], check=True, timeout=30)
+    assert [path.name for path in rotations.iterdir()] == [name or "coturn"]
+    found = rotate(tmp_path, "--force", str(rotations))
+    assert (found.returncode, found.stderr) == (0, "")
+    assert (log_folder / "turnserver.log.1").exists() or (
+        log_folder / "turnserver.log.1.gz"
+    ).exists()
+
+
 def call(server: RunningServer) -> None:
     with TurnClient(server.port, "alice", "wonderland") as client:
         client.relayed()

@@ -28,3 +28,9 @@ def test_a_page_is_ascii_and_has_its_parts(page: str) -> None:
     text = printed(page)
     assert text.isascii()
     assert [part for part in (".SH NAME", ".SH SYNOPSIS", ".SH FILES") if part not in text] == []
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGHUP", "SIGUSR1", "SIGUSR2"])
+def test_every_signal_that_the_server_listens_to_is_told(name: str) -> None:
+    _, _, signals = printed("ferryman").partition(".SH SIGNALS\n")
+    assert name in signals.partition(".SH")[0]

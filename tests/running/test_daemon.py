@@ -92,6 +92,20 @@ def test_the_command_returns_when_the_daemon_serves(tmp_path: Path) -> None:
     assert daemon.log.read_text().splitlines()[-1].endswith("stopped")
 
 
+READY_FOR_NOBODY = """
+import os
+from ferryman.app.background import Background
+reader, writer = os.pipe()
+os.close(reader)
+Background(writer).ready()
+"""
+
+
+def test_a_command_that_was_ended_while_it_waited_ends_no_daemon() -> None:
+    command = [sys.executable, "-c", READY_FOR_NOBODY]
+    assert subprocess.run(command, timeout=30, check=False).returncode == 0
+
+
 def test_a_pid_file_that_was_left_behind_is_overwritten(tmp_path: Path) -> None:
     daemon = Daemon(tmp_path)
     daemon.pid_file.write_text("4194304 and more than that\n")

@@ -4,6 +4,7 @@ one that stays serves, or cannot, and ends with its exit status.
 
 from __future__ import annotations
 
+import contextlib
 import os
 
 
@@ -20,7 +21,8 @@ class Background:
             os.dup2(nothing, standard)
         if nothing > 2:
             os.close(nothing)
-        os.write(self._parent, b"\n")
+        with contextlib.suppress(BrokenPipeError):  # it was ended meanwhile; the server serves
+            os.write(self._parent, b"\n")
         os.close(self._parent)
 
 

@@ -13,7 +13,7 @@ from ferryman.engine.settings import SECOND, Settings
 from ferryman.engine.state import Exchange, State
 from ferryman.wire.address import Address
 from ferryman.wire.message import Message
-from ferryman.wire.registry import Attribute
+from ferryman.wire.registry import CHANNEL_NUMBERS_RFC5766, Attribute
 from ferryman.wire.values import decode_channel_number_untrusted, decode_xor_address_untrusted
 
 
@@ -37,7 +37,8 @@ def _number(message: Message, settings: Settings) -> int:
         raise Refused(Refusal.NO_CHANNEL_NUMBER)
     number = decode_channel_number_untrusted(value)
     if number not in settings.channel_numbers:
-        raise Refused(Refusal.CHANNEL_RANGE, f"0x{number:04X}")
+        older = ", good with rfc5766-channel-numbers" if number in CHANNEL_NUMBERS_RFC5766 else ""
+        raise Refused(Refusal.CHANNEL_RANGE, f"0x{number:04X}{older}")
     return number
 
 
