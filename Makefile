@@ -14,7 +14,7 @@ FUZZ_SECONDS ?= 300
 .PHONY: help build serve test lint bench fuzz deb package-test clean tools
 
 help:  ## what there is to make
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */  make \1\t/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */  make \1\t/' | expand -t 21
 
 tools:
 	@PYTHON=$(PYTHON) CARGO=$(CARGO) scripts/check-tools
@@ -29,7 +29,7 @@ $(VENV)/run.stamp: requirements/run.txt
 
 $(VENV)/build.stamp: $(VENV)/run.stamp $(RUST_SOURCES) Cargo.toml Cargo.lock pyproject.toml
 	@PYTHON=$(PYTHON) CARGO=$(CARGO) scripts/check-tools
-	@echo "Building the native datapath (half a minute or so) ..."
+	@echo "Building the native datapath (a minute or two) ..."
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(PIP) --no-deps --no-build-isolation --editable .
 	@touch $@
 

@@ -28,6 +28,10 @@ def secrets(configuration: Configuration) -> list[str]:
         ("use-auth-secret\nuser=a:b\n", [
             "turnserver.conf:1: use-auth-secret: expected at least one static-auth-secret beside it"
         ]),
+        ("use-auth-secret\nmysql-userdb=host=x password=y\n", [
+            "turnserver.conf:1: use-auth-secret: expected at least one static-auth-secret beside "
+            "it; none is read from mysql-userdb"
+        ]),
         ("no-auth\nuser=a:b\n", [
             "turnserver.conf:1: no-auth: expected either no-auth or credentials, got user as well"
         ]),

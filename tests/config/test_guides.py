@@ -57,12 +57,13 @@ def test_a_part_of_a_configuration_lacks_credentials_and_nothing_else(
 
 
 @pytest.mark.parametrize("name", WITHOUT_CERTIFICATE)
-def test_a_part_with_a_port_for_tls_needs_the_part_with_the_certificate(
+def test_a_part_with_a_port_for_tls_says_that_the_certificate_is_missing(
     reading: Reading, guide: Guide, name: str
 ) -> None:
     user = ("user", "someone:anything")
-    (line,) = reading.problems(guide(name), user)
-    assert line.endswith("tls-listening-port: no certificate: expected cert beside it, or no-tls")
+    configuration = reading.file(guide(name), user)
+    assert configuration.tls is None
+    assert "tls-listening-port" in keys_warned_of(configuration)
     assert reading.file(guide(name) + guide("tls"), user).tls
 
 

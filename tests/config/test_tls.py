@@ -95,8 +95,20 @@ def test_files_without_a_folder_are_sought_where_coturn_seeks_them(
 
 
 @pytest.mark.parametrize("line", ["tls-listening-port=5349", "tls-listening-port=443"])
-def test_a_port_for_tls_without_a_certificate_does_not_start(reading: Reading, line: str) -> None:
-    assert problem(reading, line) == (
+def test_a_port_for_tls_without_a_certificate_is_a_warning(reading: Reading, line: str) -> None:
+    """coturn serves such a file without TLS, and guides have it."""
+    configuration = reading.lines(line)
+    assert configuration.tls is None
+    assert (
+        "warning: turnserver.conf:2: tls-listening-port: no certificate: TLS and DTLS are not "
+        "spoken; expected cert beside it, or no-tls"
+    ) in reading.notices(configuration)
+
+
+def test_without_a_certificate_nothing_is_left_where_tls_alone_is_asked_for(
+    reading: Reading,
+) -> None:
+    assert problem(reading, "tls-listening-port=443", "no-tcp", "no-udp") == (
         "turnserver.conf:2: tls-listening-port: no certificate: expected cert beside it, or no-tls"
     )
 

@@ -4,7 +4,8 @@ Run as a program in network and mount namespaces of its own, where the server st
 as it stands in the guide, only that certificates are ours. Checks where it listens, whom it lets in
 and which peers it refuses.
 
-Arguments: a folder for the server's files, and the guide's name.
+Arguments: a folder for the server's files, and the guide's name; `NAME+tls` is a part of a guide
+together with the part that has the certificate.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ from tests.servers import ferryman
 from tests.turn_client import TurnClient
 
 GUIDES = Path(__file__).parents[1] / "config" / "guides"
-NEED_CERTIFICATE = ("basic", "port-443")
+WITH_CERTIFICATE = ("basic+tls", "port-443+tls")
+"""Parts that name a port for TLS; by themselves they are served without."""
 RELAY_PORTS = 32_768
 """No guide listens above, and none relays below."""
 
@@ -32,10 +34,10 @@ PLAIN = {"udp *:3478", "tcp *:3478"}
 BOTH = PLAIN | {"udp *:5349", "tcp *:5349"}
 LISTENERS = {
     "hubs": BOTH,
-    "basic": BOTH,
+    "basic+tls": BOTH,
     "tls": BOTH,
     "production": BOTH,
-    "port-443": PLAIN | {"udp *:443", "tcp *:443"},
+    "port-443+tls": PLAIN | {"udp *:443", "tcp *:443"},
     "talk": {"udp *:443", "tcp *:443"},
     "meetings": {f"{t} 192.0.2.10:{port}" for t in ("udp", "tcp") for port in (3478, 443)},
     "without-udp": {"tcp *:3478"},
@@ -63,9 +65,7 @@ def main(folder: Path, name: str) -> None:
 def prepare(folder: Path, name: str) -> Path:
     """The machine, and the file on it."""
     pair = make_pair(folder)
-    text = (GUIDES / f"{name}.conf").read_text()
-    if name in NEED_CERTIFICATE:
-        text += (GUIDES / "tls.conf").read_text()
+    text = "".join((GUIDES / f"{part}.conf").read_text() for part in name.split("+"))
     for key, path in (("cert", pair.certificate), ("pkey", pair.key)):
         text = re.sub(rf"^{key}=.*$", f"{key}={path}", text, flags=re.MULTILINE)
     run("ip", "link", "set", "lo", "up")

@@ -8,14 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.running.guide_machine import GUIDES
+from tests.running.guide_machine import GUIDES, WITH_CERTIFICATE
 from tests.servers import REPOSITORY
 
 # A user namespace of its own as well: then it takes no privileges, where the system permits it.
 ALONE = ["unshare", "--user", "--map-root-user", "--net", "--mount"]
 
 
-@pytest.mark.parametrize("name", sorted(path.stem for path in GUIDES.glob("*.conf")))
+NAMES = sorted([*(path.stem for path in GUIDES.glob("*.conf")), *WITH_CERTIFICATE])
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_a_guides_configuration_listens_and_refuses_as_it_says(tmp_path: Path, name: str) -> None:
     if subprocess.run([*ALONE, "true"], capture_output=True, check=False).returncode:
         pytest.skip("this system lets nobody make a network namespace")

@@ -16,6 +16,8 @@ from ferryman.config.chosen import Chosen
 from ferryman.config.configuration import Configuration
 from ferryman.config.given import Given
 from ferryman.config.notices import Findings
+from ferryman.config.option import Section
+from ferryman.config.table import in_section
 from ferryman.config.values import ExternalAddress, StaticUser
 from ferryman.engine.peer_rules import PeerPolicy
 from ferryman.engine.strangers import AMPLIFICATION, SMALLEST_ALLOCATE, shortest_challenge
@@ -113,7 +115,7 @@ def check_credentials(chosen: Chosen, findings: Findings, *, has_file: bool) -> 
     secrets = chosen.is_given("static-auth-secret")
     if chosen.one("use-auth-secret", bool) and not secrets and has_file:
         findings.problem(
-            "expected at least one static-auth-secret beside it",
+            f"expected at least one static-auth-secret beside it{_not_in_a_database(chosen)}",
             chosen.where("use-auth-secret"),
             key="use-auth-secret",
         )
@@ -132,6 +134,13 @@ def check_credentials(chosen: Chosen, findings: Findings, *, has_file: bool) -> 
             findings.problem(f"no credentials: {text}")
         else:
             findings.warn("", f"no credentials: Binding is answered, nobody can relay; {text}")
+
+
+def _not_in_a_database(chosen: Chosen) -> str:
+    """For whoever has them there, as with coturn."""
+    names = (option.name for option in in_section(Section.DATABASES))
+    named = [name for name in names if chosen.is_given(name)]
+    return f"; none is read from {', '.join(named)}" if named else ""
 
 
 def _secrets_in_force(chosen: Chosen) -> bool:

@@ -1,8 +1,9 @@
 """Whether and how TLS and DTLS are spoken, from the keys that say so.
 
-TLS is never off by accident. Whoever names a certificate, a key or a port for TLS gets TLS, or a
-line that says why the server does not start. DTLS goes with TLS, unless `no-dtls` is given; `dtls`
-asks for it, also beside `no-tls`.
+TLS is never off by accident. Whoever names a certificate or a key gets TLS, or a line that says why
+the server does not start; a port alone, which guides write down before they come to certificates,
+is a warning, unless nothing else is left to listen on. DTLS goes with TLS, unless `no-dtls` is
+given; `dtls` asks for it, also beside `no-tls`.
 """
 
 from __future__ import annotations
@@ -113,16 +114,28 @@ def _files(chosen: Chosen, findings: Findings) -> tuple[Path, Path] | None:
     certificate, key = (_file(name, chosen, findings) for name in ("cert", "pkey"))
     if certificate is None:
         if "cert" not in findings.doubtful:
-            keys = ("pkey", "tls-listening-port", "dtls")
-            name = next(one for one in keys if chosen.is_given(one))
-            without = "no-dtls" if name == "dtls" else "no-tls"
-            text = f"no certificate: expected cert beside it, or {without}"
-            findings.problem(text, chosen.where(name), key=name)
+            _without_certificate(chosen, findings)
         return None
     if "pkey" in findings.doubtful:
         return None
     # One file may hold both.
     return certificate, key or certificate
+
+
+def _without_certificate(chosen: Chosen, findings: Findings) -> None:
+    keys = ("pkey", "dtls", "tls-listening-port")
+    name = next(one for one in keys if chosen.is_given(one))
+    where = chosen.where(name)
+    if name == "tls-listening-port" and not _is_nothing_else_spoken(chosen):
+        text = "no certificate: TLS and DTLS are not spoken; expected cert beside it, or no-tls"
+        findings.warn(name, text, where)
+        return
+    without = "no-dtls" if name == "dtls" else "no-tls"
+    findings.problem(f"no certificate: expected cert beside it, or {without}", where, key=name)
+
+
+def _is_nothing_else_spoken(chosen: Chosen) -> bool:
+    return chosen.one("no-tcp", bool) and chosen.one("no-udp", bool)
 
 
 def _file(name: str, chosen: Chosen, findings: Findings) -> Path | None:
