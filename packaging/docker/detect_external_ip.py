@@ -16,11 +16,13 @@ import os
 import socket
 import sys
 from collections.abc import Iterator
+from ipaddress import ip_address
 from typing import Final
 
 # Where the package has it; tests have it elsewhere.
 sys.path.append("/usr/lib/ferryman")
 
+from ferryman.server.own_addresses import can_have
 from ferryman.server.stun_question import mapped_ip
 from ferryman.wire.address import Address
 
@@ -29,6 +31,8 @@ PUBLIC_SERVERS: Final = "stun.cloudflare.com:3478 stun.l.google.com:19302"
 
 def main(arguments: list[str]) -> int:
     given = _arguments(arguments)
+    if given.is_own:
+        return _is_own(given.is_own)
     known = os.environ.get("REAL_EXTERNAL_IP")
     if known and not given.stun:
         print(known)
@@ -50,7 +54,16 @@ def _arguments(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--ipv4", action="store_true", help="an IPv4 address (the default)")
     parser.add_argument("--ipv6", action="store_true", help="an IPv6 address")
     parser.add_argument("--stun", metavar="HOST:PORT", help="the server to ask")
+    parser.add_argument("--is-own", metavar="ADDRESS", help="ask whether this machine has it")
     return parser.parse_args(arguments)
+
+
+def _is_own(address: str) -> int:
+    """0 where a relay could bind it. Behind a NAT the detected address is the NAT's."""
+    if can_have(ip_address(address).packed):
+        return 0
+    _say(f"{address} is no address of this machine: there is no --relay-ip for it")
+    return 1
 
 
 def _addresses(server: str, family: socket.AddressFamily) -> Iterator[Address]:

@@ -17,7 +17,7 @@ from textwrap import dedent
 
 import pytest
 
-from ferryman.config import load
+from ferryman.config import ConfigurationError, load
 from tests.packaging.files import PACKAGING
 from tests.servers import RunningServer, free_port, start_server
 
@@ -133,6 +133,18 @@ def test_an_address_that_is_given_is_not_asked_for(programs: Path) -> None:
     assert found == ["turnserver", "--relay-ip=203.0.113.9", "--external-ip=203.0.113.9"]
 
 
+@pytest.mark.parametrize("address", ["203.0.113.9", "2001:db8::9"])
+def test_behind_a_nat_the_relay_address_stays_the_machines_own(
+    address: str, programs: Path
+) -> None:
+    """As a compose file for coturn asks, in a cloud: nobody could bind the NAT's address."""
+    family = "V6" if ":" in address else ""
+    settings = {f"DETECT_{what}_IP{family}": "yes" for what in ("EXTERNAL", "RELAY")}
+    found = run(programs, "-n", stun="", REAL_EXTERNAL_IP=address, **settings)
+    assert found.stdout.splitlines() == ["turnserver", "-n", f"--external-ip={address}"]
+    assert f"{address} is no address of this machine" in found.stderr
+
+
 def test_the_second_server_is_asked_when_the_first_is_silent(
     programs: Path, stun_server: RunningServer
 ) -> None:
@@ -183,6 +195,9 @@ def test_the_example_for_kubernetes_is_a_good_file_that_drains_in_time(tmp_path:
     indented = text.partition("turnserver.conf: |\n")[2].partition("---\n")[0]
     file = tmp_path / "turnserver.conf"
     file.write_text(dedent(indented))
+    with pytest.raises(ConfigurationError, match=r"static-auth-secret: .*placeholder"):
+        load(file, [])  # a secret that stands in a file for everybody is none
+    file.write_text(re.sub("<.*>", "a-secret-of-its-own", dedent(indented)))
     configuration = load(file, [])
     assert [notice for notice in configuration.notices if notice.key != "cert"] == []
     patience = re.search(r"^drain-timeout=(\d+)$", file.read_text(), re.MULTILINE)

@@ -10,6 +10,7 @@ from pathlib import Path
 from ferryman.server.stun_question import mapped_ip
 from ferryman.wire.address import Address
 from tests.running.conftest import ACCOUNTS, logged
+from tests.running.reloading import reloadable
 from tests.servers import RunningServer, free_port, start_server
 from tests.turn_client import TurnClient
 
@@ -77,3 +78,13 @@ def test_a_stun_server_that_is_not_there_stops_the_start_with_one_line(tmp_path:
     assert len(errors) == 1
     assert "external-ip=auto: [Errno 111] Connection refused" in errors[0]
     assert "Traceback" not in started.stderr
+
+
+def test_a_relay_address_that_the_machine_has_not_is_told_at_once(tmp_path: Path) -> None:
+    said = "relay-ip is no address of this machine: nobody can relay from it"
+    with reloadable(tmp_path, [*ACCOUNTS, "relay-ip=203.0.113.9"], addresses=()) as running:
+        (line,) = logged(running.server, said)
+        assert line.endswith("address=203.0.113.9")
+        running.change(("", "relay-ip=127.0.0.2"), ("", "relay-ip=203.0.113.10"))
+        (line,) = [line for line in running.since() if said in line]
+        assert line.endswith("address=203.0.113.10")

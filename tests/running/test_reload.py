@@ -18,6 +18,7 @@ from ferryman.wire.address import Address
 from ferryman.wire.message import encode
 from ferryman.wire.registry import Attribute, MessageClass, Method
 from ferryman.wire.values import decode_address_untrusted
+from tests.answer import Answer
 from tests.certificates import make_pair, pem
 from tests.running.reloading import CHANNEL, OPEN, call_of, reloadable
 from tests.running.test_tls import der, shown, trusting
@@ -153,6 +154,52 @@ def test_quotas_and_limits_change(tmp_path: Path) -> None:
         assert answer.message.first(Attribute.LIFETIME) == (60).to_bytes(4, "big")
 
 
+def test_the_lifetime_of_nonces_changes_also_for_those_that_are_out(tmp_path: Path) -> None:
+    with reloadable(tmp_path) as running, call_of(alice(running.port)) as call:
+        running.change(("", "stale-nonce=1"))
+        time.sleep(2.1)
+        assert call.client.refresh(600).code == 438
+        running.change(("stale-nonce=1", "stale-nonce=600"))
+        assert call.client.refresh(600).code == 0
+
+
+@pytest.mark.parametrize(
+    ("line", "attribute"),
+    [
+        ("fingerprint", Attribute.FINGERPRINT),
+        ("stun-backward-compatibility", Attribute.MAPPED_ADDRESS),
+        ("software-attribute", Attribute.SOFTWARE),
+    ],
+)
+def test_what_the_datapath_answers_changes(tmp_path: Path, line: str, attribute: Attribute) -> None:
+    with reloadable(tmp_path) as running, call_of(alice(running.port)):
+        for change in (("", line), (line, "")):
+            running.change(change)
+            answer = binding(running.port)
+            assert (answer.message.first(attribute) is not None) is (change[1] == line)
+
+
+def test_who_gets_a_binding_answer_changes(tmp_path: Path) -> None:
+    with reloadable(tmp_path) as running, call_of(alice(running.port)):
+        running.change(("", "no-stun"))
+        assert not answers(running.port)
+        running.change(("no-stun", "secure-stun"))
+        assert binding(running.port).code == 401
+        running.change(("secure-stun", ""))
+        assert answers(running.port)
+
+
+@pytest.mark.parametrize("line", ["source-connections=1", "total-connections=1"])
+def test_how_many_connections_there_may_be_changes(tmp_path: Path, line: str) -> None:
+    with reloadable(tmp_path) as running, call_of(alice(running.port, stream=True)):
+        running.change(("", line))
+        with pytest.raises(ConnectionError), alice(running.port, stream=True) as client:
+            client.allocate()
+        running.change((line, ""))
+        with alice(running.port, stream=True) as client:
+            assert client.allocate().code == 0
+
+
 def test_clients_are_sent_elsewhere_from_now_on(tmp_path: Path) -> None:
     with reloadable(tmp_path) as running, call_of(alice(running.port)):
         running.change(("", "alternate-server=127.0.0.9"))
@@ -259,10 +306,13 @@ def test_nat_behaviour_discovery_is_switched_on_and_off(tmp_path: Path) -> None:
         assert not answers(other)
 
 
-def other_address(port: int) -> Address | None:
+def binding(port: int) -> Answer:
     with TurnClient(port, "", "") as client:
-        answer = client.ask(encode(MessageClass.REQUEST, Method.BINDING, bytes(12), ()))
-    value = answer.message.first(Attribute.OTHER_ADDRESS)
+        return client.ask(encode(MessageClass.REQUEST, Method.BINDING, bytes(12), ()))
+
+
+def other_address(port: int) -> Address | None:
+    value = binding(port).message.first(Attribute.OTHER_ADDRESS)
     return None if value is None else decode_address_untrusted(value)
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterable
 
 from structlog.typing import FilteringBoundLogger
 
 from ferryman.engine.state import State
 from ferryman.server import settings as server_settings
-from ferryman.server.own_addresses import interface_addresses
+from ferryman.server.own_addresses import can_have, interface_addresses
+from ferryman.wire.address import Address
 
 WILDCARDS = (bytes(4), bytes(16))
 
@@ -17,6 +19,18 @@ def own_addresses(settings: server_settings.Settings) -> frozenset[bytes]:
     listening = {listener.address.ip for listener in settings.listeners} - set(WILDCARDS)
     external = {*settings.external.values(), *settings.external_by_default}
     return interface_addresses() | listening | external | set(settings.relay_ips)
+
+
+def tell_of_foreign(relay_ips: Iterable[bytes], log: FilteringBoundLogger) -> None:
+    """An address that comes later (a cluster's) is good then; a slip should not wait for the first
+    client to be found."""
+    for ip in relay_ips:
+        with contextlib.suppress(OSError):
+            if not can_have(ip):
+                log.warning(
+                    "relay-ip is no address of this machine: nobody can relay from it",
+                    address=Address(ip, 0).host,
+                )
 
 
 def own_address_watch(

@@ -17,6 +17,7 @@ from ferryman.app.greeting import greet
 from ferryman.app.keys import keys_of, secrets_of, token_chore, token_database
 from ferryman.app.log_output import OpenLog, journal_log, open_log, tell_notices
 from ferryman.app.offload import offload_channels
+from ferryman.app.own_addresses import tell_of_foreign
 from ferryman.app.privileges import PrivilegeError
 from ferryman.app.process import raise_open_files_limit, settle_memory
 from ferryman.app.relay_sockets import bind_relay, release_relay
@@ -178,6 +179,7 @@ async def _open(
     listeners = Listeners(datapath, log)
     listeners.change(settings.listeners)
     addresses = RelayAddresses(settings)
+    tell_of_foreign(settings.relay_ips, log)
     offer_discovery(datapath, settings, addresses, log)
     state = engine_state(configuration, settings)
     ports = RelayPorts(

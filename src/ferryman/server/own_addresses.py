@@ -5,6 +5,7 @@ Asks the interfaces through `ifaddr`; opens no socket but to ask the routing tab
 
 from __future__ import annotations
 
+import errno
 import socket
 from collections.abc import Collection
 from ipaddress import ip_address
@@ -35,6 +36,17 @@ def interfaces_of(ips: Collection[bytes]) -> tuple[str, ...]:
         if own & set(ips) and not any(is_loopback(ip) for ip in own):
             found[str(adapter.name)] = None
     return tuple(found)
+
+
+def can_have(ip: bytes) -> bool:
+    """Whether a socket of this machine may have this address, also where no interface shows it
+    (127.0.0.2)."""
+    with socket.socket(_SOCKET_FAMILY[Family.of(ip)], socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind((str(ip_address(ip)), 0))
+        except OSError as error:
+            return error.errno != errno.EADDRNOTAVAIL
+    return True
 
 
 def _text(entry: ifaddr.IP) -> str:
