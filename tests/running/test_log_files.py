@@ -5,11 +5,12 @@ from __future__ import annotations
 import signal
 import subprocess
 import threading
+import time
 from pathlib import Path
 
 import pytest
 
-from tests.running.conftest import ACCOUNTS
+from tests.running.conftest import ACCOUNTS, logged
 from tests.servers import start_server
 from tests.turn_client import TurnClient
 
@@ -88,13 +89,38 @@ def test_files_that_are_moved_away_under_load_miss_no_record(
     assert text.count('"allocation opened"') == text.count('"allocation closed"') == calls
 
 
+def test_a_folder_that_takes_no_new_file_is_told_once_and_no_line_is_lost(tmp_path: Path) -> None:
+    """As after `proc-user`, when logrotate has moved the file in a folder of root's."""
+    logs, moved = tmp_path / "logs", tmp_path / "moved"
+    logs.mkdir()
+    said = "no new log file, lines go on to the old one"
+    with start_server([*ACCOUNTS, f"log-file={logs}/turn.log", "simple-log"], tmp_path) as server:
+        logs.rename(moved)
+        for _ in range(3):
+            call(server.port)
+            time.sleep(1.1)
+        (line,) = logged(server, said)
+        assert line.endswith(f'reason="{logs}/turn.log: No such file or directory"')
+        logs.mkdir()
+        time.sleep(1.1)
+        call(server.port)
+    old, new = (moved / "turn.log").read_text(), (logs / "turn.log").read_text()
+    assert old + new == server.log
+    assert said in old
+    assert "allocation closed" in new
+
+
+def call(port: int) -> None:
+    with TurnClient(port, "alice", "sesame") as client:
+        client.relayed()
+        client.refresh(0)
+
+
 def _call_until_moved(port: int, logs: Path) -> int:
     """Open and close one allocation after another while three files come; returns how many."""
     calls = 0
     while len(list(logs.iterdir())) < 4:
-        with TurnClient(port, "alice", "sesame") as client:
-            client.relayed()
-            client.refresh(0)
+        call(port)
         calls += 1
     return calls
 

@@ -62,6 +62,7 @@ class JournalLog:
         self._second = 0
         self._in_second = 0
         self._suppressed = 0
+        self._told_stuck: tuple[str, ...] = ()
         self._silences: dict[Silence, tuple[int, Unanswered]] = {}
         self._writers: dict[type, Callable[[Any], None]] = {
             Challenged: self._challenged,
@@ -95,6 +96,7 @@ class JournalLog:
         if self._suppressed:
             self._log.warning("refusals not logged one by one", count=self._suppressed)
         self._suppressed = 0
+        self._tell_stuck()
         lost = self._stream.take_lost()
         if lost:
             self._log.error("lines of the log could not be written", count=lost)
@@ -106,6 +108,14 @@ class JournalLog:
                 why=silence.value,
             )
         self._silences.clear()
+
+    def _tell_stuck(self) -> None:
+        """Once, until something else is wrong: the lines go where nobody may look for them."""
+        stuck = self._stream.stuck
+        for reason in stuck:
+            if reason not in self._told_stuck:
+                self._log.error("no new log file, lines go on to the old one", reason=reason)
+        self._told_stuck = stuck
 
     def _new_second(self, second: int) -> None:
         self.tell_suppressed()

@@ -75,6 +75,11 @@ class SteadyStream:
         for sink in self._sinks:
             sink.close()
 
+    @property
+    def stuck(self) -> tuple[str, ...]:
+        """The files that could not be begun anew, each with the reason; their old ones go on."""
+        return tuple(sink.stuck for sink in self._sinks if sink.stuck)
+
     def take_lost(self) -> int:
         """Lines that could not be written, counted since the last call; 0 while none can be."""
         lost = 0

@@ -26,10 +26,12 @@ _PRIORITIES = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
 
 
 class Sink(Protocol):
-    """`lost`: lines that could not be written since the last time that one could."""
+    """`lost`: lines that could not be written since the last time that one could. `stuck`: why no
+    new file could be opened in place of one that was moved away; "" where nothing is wrong."""
 
     lost: int
     failing: bool
+    stuck: str
 
     def write_line(self, line: str, level: str) -> None:
         """Take a line, without its end; it may wait for `flush`."""
@@ -52,6 +54,7 @@ class StandardStream:
         self._stream = stream
         self.lost = 0
         self.failing = False
+        self.stuck = ""
 
     def write_line(self, line: str, level: str) -> None:
         with contextlib.suppress(OSError, ValueError):
@@ -87,6 +90,7 @@ class LogFile:
         self._torn = False
         self.lost = 0
         self.failing = False
+        self.stuck = ""
         self._descriptor = -1
         self._open()
 
@@ -109,10 +113,7 @@ class LogFile:
     def reopen(self) -> None:
         """What waits goes into the old file. If there can be no new one, the old one stays."""
         self.flush()
-        old = self._descriptor
-        with contextlib.suppress(OSError):
-            self._open()
-            os.close(old)
+        self._begin_anew()
 
     def give_to(self, user: int, group: int) -> None:
         """A device is nobody's."""
@@ -134,16 +135,23 @@ class LogFile:
     def _look(self) -> None:
         """Reopen where the name leads elsewhere by now: a new day, or the file was moved away."""
         self._looked = self._clock()
-        old = self._descriptor
         try:
-            found, ours = os.stat(self.path), os.fstat(old)
+            found, ours = os.stat(self.path), os.fstat(self._descriptor)
             if (found.st_dev, found.st_ino) == (ours.st_dev, ours.st_ino):
                 return
         except OSError:
             pass  # not there, so that a new one is to be made
-        with contextlib.suppress(OSError):
+        self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        old = self._descriptor
+        try:
             self._open()
+        except OSError as error:
+            self.stuck = f"{self.path}: {error.strerror}"
+        else:
             os.close(old)
+            self.stuck = ""
 
     def _write(self, data: bytes) -> None:
         """All of it, or as much as there is room for; half a line is closed by the next write."""
@@ -208,6 +216,7 @@ class Syslog:
         self._path = path
         self.lost = 0
         self.failing = False
+        self.stuck = ""
         self._socket = self._connected()
 
     def write_line(self, line: str, level: str) -> None:
