@@ -25,6 +25,12 @@ from tests.servers import ferryman
 from tests.turn_client import TurnClient
 
 GUIDES = Path(__file__).parents[1] / "config" / "guides"
+EXAMPLE = "coturns-example"
+"""The file that coturn comes with, of the installed package: all of its keys are comments."""
+EXAMPLES = (
+    Path("/usr/share/doc/coturn/examples/etc/turnserver.conf"),
+    Path("/etc/turnserver.conf"),
+)
 WITH_CERTIFICATE = ("basic+tls", "port-443+tls")
 """Parts that name a port for TLS; by themselves they are served without."""
 RELAY_PORTS = 32_768
@@ -65,7 +71,7 @@ def main(folder: Path, name: str) -> None:
 def prepare(folder: Path, name: str) -> Path:
     """The machine, and the file on it."""
     pair = make_pair(folder)
-    text = "".join((GUIDES / f"{part}.conf").read_text() for part in name.split("+"))
+    text = written(name)
     for key, path in (("cert", pair.certificate), ("pkey", pair.key)):
         text = re.sub(rf"^{key}=.*$", f"{key}={path}", text, flags=re.MULTILINE)
     run("ip", "link", "set", "lo", "up")
@@ -80,6 +86,12 @@ def prepare(folder: Path, name: str) -> Path:
     file = folder / "turnserver.conf"
     file.write_text(text)
     return file
+
+
+def written(name: str) -> str:
+    if name == EXAMPLE:
+        return next(path for path in EXAMPLES if path.exists()).read_text()
+    return "".join((GUIDES / f"{part}.conf").read_text() for part in name.split("+"))
 
 
 def run(*command: str) -> None:

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.running.guide_machine import GUIDES, WITH_CERTIFICATE
+from tests.running.guide_machine import EXAMPLE, GUIDES, WITH_CERTIFICATE
 from tests.servers import REPOSITORY
 
 # A user namespace of its own as well: then it takes no privileges, where the system permits it.
 ALONE = ["unshare", "--user", "--map-root-user", "--net", "--mount"]
 
 
-NAMES = sorted([*(path.stem for path in GUIDES.glob("*.conf")), *WITH_CERTIFICATE])
+NAMES = sorted([*(path.stem for path in GUIDES.glob("*.conf")), *WITH_CERTIFICATE, EXAMPLE])
 
 
 @pytest.mark.parametrize("name", NAMES)
