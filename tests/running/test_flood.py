@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import pytest
 
 from ferryman.wire.message import encode
 from ferryman.wire.registry import Attribute, MessageClass, Method
-from tests.running.conftest import ACCOUNTS
+from tests.running.conftest import ACCOUNTS, logged
 from tests.running.test_hostile import resident_kib
 from tests.servers import RunningServer, start_server
 from tests.turn_client import UDP_TRANSPORT, Peer, TurnClient
@@ -67,6 +68,28 @@ def refreshes(client: TurnClient) -> bool:
         with contextlib.suppress(TimeoutError):
             return client.ask(request).code == 0
     return False
+
+
+def test_a_crowd_fills_no_verbose_log(tmp_path: Path) -> None:
+    """As guides have it, where coturn logs each. Whoever comes afterwards is told of again."""
+    lines = [*ACCOUNTS, "verbose", "unauthorized-ratelimit=no"]
+    with start_server(lines, tmp_path) as server:
+        began = time.monotonic()
+        with (
+            TurnClient(server.port, "", "", source=FLOODER) as stranger,
+            flood(stranger, allocates(stranger)) as sent,
+        ):
+            assert logged(server, "strangers come in crowds", 5)
+            time.sleep(0.5)
+        told = [line for line in server.log.splitlines() if " challenged " in line]
+        assert sent[0] > 2_000
+        assert len(told) <= 50 * (time.monotonic() - began + 1)
+        assert logged(server, "challenges not logged one by one")
+        assert logged(server, "challenges are logged again", 15)
+        with TurnClient(server.port, "alice", "sesame") as client:
+            client.relayed()
+            local = client.local
+        assert logged(server, f"challenged client={local}")
 
 
 def bindings(_: TurnClient) -> list[bytes]:

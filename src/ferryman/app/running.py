@@ -22,6 +22,7 @@ from ferryman.engine.state import State
 from ferryman.server import settings as server_settings
 from ferryman.server.discovery import offer_discovery
 from ferryman.server.external_address import ExternalAddresses
+from ferryman.server.journal_log import JournalLog
 from ferryman.server.leaving import Patience
 from ferryman.server.listening import Listeners
 from ferryman.server.log import Threshold
@@ -47,6 +48,8 @@ class Running:
     database: OauthKeys | None
     log: FilteringBoundLogger
     threshold: Threshold
+    journal: JournalLog
+    besieged: bool = False
 
     def patience(self) -> Patience:
         """How long this server drains."""
@@ -54,8 +57,13 @@ class Running:
 
     def guard(self) -> None:
         """Has the datapath answer strangers, unless the log is to tell of every challenge."""
-        verbose = self.log.is_enabled_for(logging.DEBUG)
-        door.guard(self.datapath, None if verbose else gate_of(self.state))
+        tells = self.log.is_enabled_for(logging.DEBUG) and not self.besieged
+        door.guard(self.datapath, None if tells else gate_of(self.state))
+
+    def besiege(self, besieged: bool) -> None:
+        """Whether there are too many strangers to tell of each."""
+        self.besieged = besieged
+        self.guard()
 
     def say(self, level: int) -> None:
         """Log what has this level at least, as `logging` numbers it."""

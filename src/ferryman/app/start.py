@@ -30,7 +30,7 @@ from ferryman.config.certificates import CertificateError
 from ferryman.config.names import Resolve, resolve_name
 from ferryman.config.state_file import StateFileError
 from ferryman.datapath import _native
-from ferryman.server import external_address, gate_log
+from ferryman.server import external_address, gate_log, siege
 from ferryman.server.discovery import offer_discovery
 from ferryman.server.external_address import ExternalAddressError, ExternalAddresses
 from ferryman.server.gate_log import GateLog
@@ -41,6 +41,7 @@ from ferryman.server.relay_addresses import RelayAddresses
 from ferryman.server.relay_ports import RelayPorts
 from ferryman.server.service import Service
 from ferryman.server.service_manager import ServiceManager
+from ferryman.server.siege import Siege
 from ferryman.store.oauth_keys import StoreError
 from ferryman.tools.command_line import ServeFlags, command_line, turnserver_command
 
@@ -191,7 +192,8 @@ async def _open(
     )
     database = token_database(configuration, log)
     keys = keys_of(configuration, secrets, database)
-    pump = Pump(datapath, state, keys, ports, journal_log(configuration, state, opened), log)
+    journal = journal_log(configuration, state, opened)
+    pump = Pump(datapath, state, keys, ports, journal, log)
     running = Running(
         configuration,
         datapath,
@@ -205,10 +207,20 @@ async def _open(
         database,
         log,
         opened.threshold,
+        journal,
     )
     externals.use = running.use
     running.guard()
     return running
+
+
+def _siege(running: Running) -> Siege:
+    return Siege(
+        lambda: running.journal.challenges,
+        lambda: running.datapath.counters()["challenged"],
+        running.besiege,
+        running.log,
+    )
 
 
 def _service(running: Running, flags: ServeFlags, opened: OpenLog) -> Service:
@@ -235,5 +247,6 @@ def _service(running: Running, flags: ServeFlags, opened: OpenLog) -> Service:
         chores=(
             token_chore(lambda: running.database, log),
             (gate_log.SECONDS, GateLog(running.datapath.counters, log).tell),
+            (siege.SECONDS, _siege(running).look),
         ),
     )

@@ -54,7 +54,10 @@ _DETAILS = (
 
 
 class JournalLog:
-    """Writes entries to a structlog logger; a batch of them leaves `stream` in one piece."""
+    """Writes entries to a structlog logger; a batch of them leaves `stream` in one piece.
+
+    `challenges`: how many there were while the log was verbose, told or not.
+    """
 
     def __init__(self, log: structlog.typing.FilteringBoundLogger, stream: SteadyStream) -> None:
         self._log = log
@@ -62,10 +65,12 @@ class JournalLog:
         self._second = 0
         self._in_second = 0
         self._suppressed = 0
+        self._challenges_in_second = 0
+        self.challenges = 0
         self._told_stuck: tuple[str, ...] = ()
         self._silences: dict[Silence, tuple[int, Unanswered]] = {}
         self._writers: dict[type, Callable[[Any], None]] = {
-            Challenged: self._challenged,
+            Challenged: self._challenge,
             Unanswered: self._unanswered,
             RefusedRequest: self._refused,
             Opened: self._opened,
@@ -96,6 +101,10 @@ class JournalLog:
         if self._suppressed:
             self._log.warning("refusals not logged one by one", count=self._suppressed)
         self._suppressed = 0
+        untold = self._challenges_in_second - REFUSALS_PER_SECOND
+        if untold > 0:
+            self._log.info("challenges not logged one by one", count=untold)
+        self._challenges_in_second = 0
         self._tell_stuck()
         lost = self._stream.take_lost()
         if lost:
@@ -121,6 +130,13 @@ class JournalLog:
         self.tell_suppressed()
         self._second = second
         self._in_second = 0
+
+    def _challenge(self, entry: Challenged) -> None:
+        """Of strangers, who may be a flood: no more lines in a second than of refusals."""
+        self.challenges += 1
+        self._challenges_in_second += 1
+        if self._challenges_in_second <= REFUSALS_PER_SECOND:
+            self._challenged(entry)
 
     def _challenged(self, entry: Challenged) -> None:
         self._log.debug(
