@@ -11,7 +11,7 @@ PYTEST_FLAGS ?=
 FUZZ_SECONDS ?= 300
 
 .DEFAULT_GOAL := help
-.PHONY: help build serve test lint bench fuzz deb package-test clean tools
+.PHONY: help build serve test lint bench soak fuzz deb package-test clean tools
 
 help:  ## what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */  make \1\t/' | expand -t 21
@@ -50,7 +50,7 @@ $(VENV)/cargo/bin/cargo-fuzz: | $(VENV)/run.stamp
 
 test: build $(VENV)/test.stamp lint $(VENV)/cargo/bin/cargo-fuzz  ## lint, Rust's tests, Python's tests, a little fuzzing, real clients against the running server
 	scripts/install-test-packages
-	$(CARGO) test --quiet --locked -p ferryman-flow -p ferryman-dtls -p ferryman-udp -p ferryman-xdp
+	$(CARGO) test --quiet --locked -p ferryman-flow -p ferryman-dtls -p ferryman-udp -p ferryman-xdp -p ferryman-load
 	FERRYMAN_TEST_WORKERS=2 $(CARGO) test --quiet --locked -p ferryman-udp
 	$(BIN)/python -m pytest $(PYTEST_FLAGS)
 	fuzz/run 2
@@ -67,8 +67,10 @@ lint: build $(VENV)/test.stamp  ## ruff, mypy, import stairs, stub against binar
 	$(CARGO) clippy --quiet --locked --manifest-path fuzz/Cargo.toml --target-dir target/fuzz -- -D warnings
 
 bench: build  ## Ferryman and coturn side by side on one core (COTURN=/path/to/turnserver)
-	$(CARGO) build --quiet --locked --release -p ferryman-load
 	$(BIN)/python bench/run.py $(BENCH_FLAGS)
+
+soak: build  ## memory of idle allocations, and over ten minutes in which they come and go
+	$(BIN)/python bench/soak.py $(SOAK_FLAGS)
 
 fuzz: build $(VENV)/test.stamp $(VENV)/cargo/bin/cargo-fuzz  ## every fuzz target and the property tests, for long (FUZZ_SECONDS each)
 	fuzz/run $(FUZZ_SECONDS)

@@ -1,6 +1,7 @@
 """Starts a TURN server on loopback, on one core, with the same settings whichever it is.
 
-Knows coturn (4.5 and later) and Ferryman; knows nothing of what will be measured.
+Knows Ferryman, coturn (4.5 and later), pion/turn behind the `main` in bench/pion, and turn-rs (4);
+knows nothing of what will be measured.
 """
 
 from __future__ import annotations
@@ -43,22 +44,24 @@ def in_front(
     stdin: int | None = None,
     stdout: int | IO[str] = subprocess.DEVNULL,
     stderr: int | IO[str] = subprocess.PIPE,
+    ahead: bool = True,
 ) -> subprocess.Popen[str]:
-    """Starts `command` on one core, ahead of whatever else the machine does, if that is allowed.
+    """Starts `command` on one core; `ahead` of whatever else the machine does, if that is allowed.
 
     A session of its own, because the scheduler shares the cores out between sessions first.
     """
-    ahead = ["nice", "-n", "-20"] if os.geteuid() == 0 else []
+    first = ["nice", "-n", "-20"] if ahead and os.geteuid() == 0 else []
     process = subprocess.Popen(
-        ["taskset", "--cpu-list", str(core), *ahead, *command],
+        ["taskset", "--cpu-list", str(core), *first, *command],
         stdin=stdin,
         stdout=stdout,
         stderr=stderr,
         text=True,
         start_new_session=True,
     )
-    with contextlib.suppress(OSError):
-        Path(f"/proc/{process.pid}/autogroup").write_text("-20")
+    if ahead:
+        with contextlib.suppress(OSError):
+            Path(f"/proc/{process.pid}/autogroup").write_text("-20")
     return process
 
 
@@ -78,6 +81,14 @@ class Settings:
         return user, base64.b64encode(code).decode()
 
 
+PLACES = {
+    "coturn": ("COTURN", "turnserver"),
+    "pion": ("PION", "pion-turn"),
+    "turn-rs": ("TURN_RS", "turn-server"),
+}
+"""For each server of others: the variable that says where it is, and its name on the PATH."""
+
+
 @dataclass(frozen=True)
 class Program:
     """A server that could be started: its name in the table, its version, its executable, and
@@ -92,6 +103,12 @@ class Program:
         """The words that start it in the foreground."""
         if self.name == "coturn":
             return [str(self.path), *_coturn_words(self.path, settings, folder)]
+        if self.name == "pion":
+            return [str(self.path), *_pion_words(settings)]
+        if self.name == "turn-rs":
+            file = folder / "turn-rs.toml"
+            file.write_text(_turn_rs_configuration(settings))
+            return [str(self.path), "--config", str(file)]
         file = folder / "turnserver.conf"
         # One machine stands for many clients here, and coturn has no such limit by default.
         more = f"no-dtls\nunauthorized-ratelimit=no\n{self.more}"
@@ -122,22 +139,23 @@ class Server:
         return int(found[1]) * 1024 if found else 0
 
 
-def find(name: str, coturn: str | None) -> Program:
-    """`ferryman`, `coturn` (at `coturn`, else the installed one), or a path to a turnserver.
-
-    Raises `NotStarted` when there is none.
-    """
+def find(name: str) -> Program:
+    """`ferryman`, one of `PLACES`, or a path to a turnserver. Raises `NotStarted`."""
     if name == "ferryman":
-        path = Path(sys.executable).with_name("ferryman")
+        place = str(Path(sys.executable).with_name("ferryman"))
+    elif name in PLACES:
+        variable, usual = PLACES[name]
+        place = os.environ.get(variable, usual)
     else:
-        path = Path((coturn or "turnserver") if name == "coturn" else name)
-    found = shutil.which(path)
+        place = name
+    found = shutil.which(place)
     if not found:
-        raise NotStarted(f"{name}: there is no {path}")
+        told = f" ({PLACES[name][0]} says where it is)" if name in PLACES else ""
+        raise NotStarted(f"{name} is not here: there is no {place}{told}")
     said = subprocess.run([found, "--version"], capture_output=True, text=True, check=False)
     versions = re.findall(r"\d+(?:\.\d+)+", said.stdout)
     return Program(
-        name="ferryman" if name == "ferryman" else "coturn",
+        name=name if name == "ferryman" or name in PLACES else "coturn",
         version=versions[-1] if versions else "?",
         path=Path(found),
     )
@@ -145,20 +163,28 @@ def find(name: str, coturn: str | None) -> Program:
 
 @contextlib.contextmanager
 def running(
-    program: Program, *, core: int, place: int, folder: Path, cores: str = ""
+    program: Program,
+    *,
+    core: int,
+    place: int,
+    folder: Path,
+    cores: str = "",
+    ahead: bool = True,
 ) -> Iterator[Server]:
     """Starts the server, waits for a Binding answer, and ends it afterwards.
 
-    `place` (0 or 1) gives each of two servers ports of its own. `cores`: those that it may use
-    where that is not `core` alone. Raises `NotStarted`.
+    `place` (0 or 1) gives each of two servers ports of its own, 2 gives one alone twice as many.
+    `cores`: those that it may use where that is not `core` alone; `ahead` as for `in_front`.
+    Raises `NotStarted`.
     """
-    settings = Settings(
-        _free_port(), *((2048, 16999), (17000, 31999))[place], secrets.token_hex(16)
-    )
+    ports = ((2048, 16999), (17000, 31999), (2048, 31999))[place]
+    settings = Settings(_free_port(), *ports, secrets.token_hex(16))
     folder.mkdir(parents=True, exist_ok=True)
     complaints = folder / "stderr"
     with complaints.open("w") as stderr:
-        process = in_front(program.command(settings, folder), core=cores or core, stderr=stderr)
+        process = in_front(
+            program.command(settings, folder), core=cores or core, stderr=stderr, ahead=ahead
+        )
     try:
         _wait_until_ready(process, settings.port, complaints)
         watched = (process.pid, *_softirq_threads(core))
@@ -259,6 +285,33 @@ def _coturn_words(path: Path, settings: Settings, folder: Path) -> list[str]:
         *(f"--pidfile={folder / 'pid'}", f"--userdb={folder / 'userdb'}"),
     ]
     return ["-n", *same, *own, *_if_known(path, ["no-dtls", "no-cli"])]
+
+
+def _pion_words(settings: Settings) -> list[str]:
+    return [
+        *("-port", str(settings.port), "-realm", REALM, "-secret", settings.secret),
+        *("-min-port", str(settings.first_relay_port)),
+        *("-max-port", str(settings.last_relay_port)),
+    ]
+
+
+def _turn_rs_configuration(settings: Settings) -> str:
+    """Its relay ports must begin at 49152; it binds none of them."""
+    return f"""\
+[server]
+port-range = "49152..65535"
+max-threads = 1
+realm = "{REALM}"
+[[server.interfaces]]
+transport = "udp"
+listen = "127.0.0.1:{settings.port}"
+external = "127.0.0.1:{settings.port}"
+[log]
+level = "error"
+stdout = false
+[auth]
+static-auth-secret = "{settings.secret}"
+"""
 
 
 def _if_known(path: Path, names: list[str]) -> list[str]:

@@ -1,4 +1,4 @@
-"""The table of a benchmark, for the terminal and for docs/performance.md.
+"""The tables of a benchmark, for the terminal and for docs/performance.md.
 
 Knows medians and ratios; measures nothing.
 """
@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 
-from contenders import Program
 from rows import Result, Row
 
 BEGIN = "<!-- the table below is written by `make bench` -->"
@@ -72,28 +71,8 @@ class Score:
         return self.row.goal is not None and (ratio is None or ratio < self.row.goal)
 
 
-@dataclass(frozen=True)
-class Setting:
-    """Where and how it was measured."""
-
-    programs: tuple[Program, Program]
-    server_core: int
-    load_core: int
-    rounds: int
-    seconds: float
-    ceilings: tuple[str, ...] = ()
-
-    def lines(self) -> list[str]:
-        """The machine and the conditions, one fact a line."""
-        names = [f"{program.name} {program.version}" for program in self.programs]
-        return [
-            f"Date: {datetime.datetime.now(datetime.UTC).date()}",
-            f"Machine: {_processor()}, {_cores()} cores, Linux {platform.release()}",
-            f"Servers: {names[0]} against {names[1]}, Python {platform.python_version()}",
-            f"Server on core {self.server_core}, load on core {self.load_core}, loopback,"
-            f" {self.rounds} rounds of {self.seconds:g} s for each row and server",
-            *self.ceilings,
-        ]
+def _machine() -> str:
+    return f"{_processor()}, {_cores()} cores, Linux {platform.release()}"
 
 
 def _processor() -> str:
@@ -105,6 +84,42 @@ def _processor() -> str:
 
 def _cores() -> int:
     return Path("/proc/cpuinfo").read_text().count("processor\t")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Where and how it was measured. `servers`: name and version of both."""
+
+    servers: tuple[str, ...]
+    server_core: int
+    load_core: int
+    rounds: int
+    seconds: float
+    ceilings: tuple[str, ...] = ()
+    date: str = field(default_factory=lambda: str(datetime.datetime.now(datetime.UTC).date()))
+    machine: str = field(default_factory=_machine)
+    python: str = field(default_factory=platform.python_version)
+
+    def lines(self) -> list[str]:
+        """The machine and the conditions, one fact a line."""
+        return [
+            f"Date: {self.date}",
+            f"Machine: {self.machine}",
+            f"Servers: {self.servers[0]} against {self.servers[1]}, Python {self.python}",
+            f"Server on core {self.server_core}, load on core {self.load_core}, loopback,"
+            f" {self.rounds} rounds of {self.seconds:g} s for each row and server",
+            *self.ceilings,
+        ]
+
+
+@dataclass
+class Contest:
+    """The scores of two servers; or, in `missing`, why the second one was not measured."""
+
+    name: str
+    setting: Setting | None
+    scores: list[Score]
+    missing: str = ""
 
 
 def ratio_table(scores: Sequence[Score]) -> list[str]:
@@ -137,12 +152,22 @@ def number_table(scores: Sequence[Score], names: Sequence[str]) -> list[str]:
 def _numbers(score: Score, which: int) -> list[str]:
     value = score.middle(which, lambda result: result.value)
     return [
-        ("at least " if score.load_limited(which) else "") + _amount(value),
+        ("at least " if score.load_limited(which) else "") + _amount(value) + _manner(score, which),
         _amount(score.middle(which, lambda result: result.cpu)),
         _share(score.middle(which, lambda result: result.server_busy)),
         _share(score.middle(which, lambda result: result.load_busy)),
         _share(score.middle(which, lambda result: result.loss)),
     ]
+
+
+def _manner(score: Score, which: int) -> str:
+    """How they came, where that is not one by one and as many as possible."""
+    if score.row.share is not None:
+        rate = score.middle(which, lambda result: result.rate) or 0.0
+        return f" at {rate:,.0f}/s"
+    if "--train" in score.row.load:
+        return f" in {score.middle(which, lambda result: result.train) or 0.0:.0f}s"
+    return ""
 
 
 def _amount(value: float | None) -> str:
@@ -174,14 +199,35 @@ def _goal(score: Score) -> str:
     return f"{score.row.goal:g} reached{' by CPU' if by_cpu else ''}"
 
 
-def page(setting: Setting, scores: Sequence[Score]) -> str:
-    """Everything that a run has to say, as Markdown."""
-    names = [f"{program.name} {program.version}" for program in setting.programs]
-    facts = [f"- {line}" for line in setting.lines()]
-    explained = f"Ratios are {names[0]} to {names[1]}; above 1 {names[0]} is the better one."
-    facts.append(f"- {_disturbance(scores)}")
-    blocks = [facts, [explained], ratio_table(scores), number_table(scores, names)]
+def page(contests: Sequence[Contest]) -> str:
+    """Everything that there is to say, as Markdown; the first contest at length."""
+    main, *further = contests
+    blocks = []
+    if main.setting:
+        facts = [f"- {line}" for line in main.setting.lines()]
+        facts.append(f"- {_disturbance(main.scores)}")
+        first, second = main.setting.servers
+        explained = f"Ratios are {first} to {second}; above 1 {first} is the better one."
+        tables = (ratio_table(main.scores), number_table(main.scores, (first, second)))
+        blocks += [facts, [explained], *tables]
+    blocks += [block for contest in further for block in _in_short(contest)]
     return "\n\n".join("\n".join(block) for block in blocks)
+
+
+def _in_short(contest: Contest) -> list[list[str]]:
+    """One of the further contests."""
+    if contest.setting is None:
+        return [[f"{contest.missing}."]]
+    first, second = contest.setting.servers
+    head = f"| {first} to {second} | ratio | CPU ratio | {first} | {second} |"
+    lines = [head, "|---" * 5 + "|"]
+    for score in contest.scores:
+        amounts = [_numbers(score, which)[0] for which in (0, 1)]
+        label = f"{score.row.label}, {score.row.unit}"
+        times = [_times(score.value_ratio()), _times(score.cpu_ratio())]
+        cells = [label, *times, *(score.failures[:1] or amounts[:1]), amounts[1]]
+        lines.append(f"| {' | '.join(cells)} |")
+    return [lines] if contest.scores else []
 
 
 def _disturbance(scores: Sequence[Score]) -> str:

@@ -8,13 +8,16 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from contenders import Server, in_front
 
 ROOT = Path(__file__).resolve().parent.parent
 LOAD = ROOT / "target" / "release" / "ferryman-load"
+
+# How many times better than coturn.
+SEPARATE, TRAINS, STREAMS = 1.5, 10.0, 3.0
 
 # A run in which others took more of the cores than this is repeated, so many times at most.
 DISTURBED = 0.2
@@ -28,7 +31,8 @@ class LoadFailed(Exception):
 @dataclass(frozen=True)
 class Row:
     """One row: `metric` is the number that is compared, `goal` the ratio to reach. With `payload`,
-    bytes of each packet, it is told in MiB, and so is the CPU."""
+    bytes of each packet, it is told in MiB, and so is the CPU. With `share`, the load has a steady
+    rate: that share of what the second server does at most in the row `MAXIMUM`."""
 
     name: str
     label: str
@@ -38,6 +42,7 @@ class Row:
     less_is_better: bool = False
     goal: float | None = None
     payload: int | None = None
+    share: float | None = None
 
 
 @dataclass(frozen=True)
@@ -45,7 +50,8 @@ class Result:
     """What one run of the load against one server gave.
 
     `cpu` is CPU of the server per packet, cycle or MiB, microseconds. The busy shares are of one
-    core; `others` is what anybody else took of the two cores.
+    core; `others` is what anybody else took of the two cores. `rate` is in packets (or cycles) a
+    second, `train` how many packets arrived together.
     """
 
     value: float
@@ -54,6 +60,8 @@ class Result:
     load_busy: float
     loss: float
     others: float
+    rate: float = 0.0
+    train: float = 1.0
 
     @property
     def load_limited(self) -> bool:
@@ -62,7 +70,7 @@ class Result:
 
 
 def _relay(name: str, label: str, *load: str) -> Row:
-    return Row(name, label, ("relay", *load), goal=1.0)
+    return Row(name, label, ("relay", *load), goal=SEPARATE)
 
 
 def _both_counts(direction: str, words: str) -> list[Row]:
@@ -72,6 +80,28 @@ def _both_counts(direction: str, words: str) -> list[Row]:
             f"ChannelData, {words}, {flows} flow{'s' if flows > 1 else ''}",
             *("--flows", str(flows), "--direction", direction),
         )
+        for flows in (1, 100)
+    ]
+
+
+def _trains() -> list[Row]:
+    """Datagrams that come as trains, as a network card or another sender with segmentation
+    offload leaves them."""
+    words = {"up": "client to peer", "down": "peer to client"}
+    lengths = {160: 64, 1200: 50}
+    return [
+        Row(
+            f"trains-{flows}-{direction}-{size}",
+            f"Trains of {train}, {words[direction]}, {size:,} bytes,"
+            f" {flows} flow{'s' if flows > 1 else ''}",
+            (
+                *("relay", "--flows", str(flows), "--direction", direction),
+                *("--size", str(size), "--train", str(train)),
+            ),
+            goal=TRAINS,
+        )
+        for size, train in lengths.items()
+        for direction in words
         for flows in (1, 100)
     ]
 
@@ -88,7 +118,7 @@ def _streams(transport: str) -> list[Row]:
                 *("--transport", transport, "--size", str(size)),
             ),
             unit="MiB/s",
-            goal=1.0,
+            goal=STREAMS,
             payload=size,
         )
         for direction in words
@@ -100,6 +130,21 @@ def _siege(name: str, label: str, hostile_per_second: int) -> Row:
     words = ("siege", "--rate", str(hostile_per_second))
     return Row(name, label, words, metric="cycle_p50_us", unit="us", less_is_better=True)
 
+
+def _latency(percentile: int, share: float, words: str, goal: float | None) -> Row:
+    return Row(
+        f"latency-{share:g}-p{percentile}",
+        f"Latency at {words} of coturn's maximum, p{percentile}, both ways, 100 flows",
+        ("relay", "--flows", "100", "--direction", "both"),
+        metric=f"latency_p{percentile}_us",
+        unit="us",
+        less_is_better=True,
+        goal=goal,
+        share=share,
+    )
+
+
+MAXIMUM = "relay-100-both"
 
 ROWS: tuple[Row, ...] = (
     *_both_counts("up", "client to peer"),
@@ -115,6 +160,7 @@ ROWS: tuple[Row, ...] = (
         "Send and Data indications, both ways, 100 flows",
         *("--flows", "100", "--direction", "both", "--method", "send"),
     ),
+    *_trains(),
     *_streams("tcp"),
     *_streams("tls"),
     Row(
@@ -126,13 +172,16 @@ ROWS: tuple[Row, ...] = (
         less_is_better=True,
         goal=1.0,
     ),
-    Row("binding", "Binding", ("binding",), unit="answers/s", goal=1.0),
+    _latency(50, 0.5, "half", None),
+    _latency(99, 0.5, "half", 1.0),
+    _latency(99, 0.9, "nine tenths", None),
+    Row("binding", "Binding", ("binding",), unit="answers/s", goal=1.3),
     Row(
         "allocate",
         "Allocate (401), Allocate, Refresh 0",
         ("allocate",),
         unit="cycles/s",
-        goal=0.5,
+        goal=2.5,
     ),
     _siege("siege-none", "A cycle of one client at a time", 0),
     _siege("siege", "The same beside 200,000 hostile packets a second", 200_000),
@@ -145,7 +194,19 @@ MEMORY = Row(
     metric="bytes",
     unit="bytes",
     less_is_better=True,
+    goal=5.0,
 )
+
+
+FURTHER: dict[str, tuple[str, ...]] = {
+    "pion": (
+        *("relay-1-up", "relay-100-up", "relay-100-down", "relay-100-both", "relay-send"),
+        *("trains-100-up-160", "trains-100-up-1200", "binding", "allocate", "memory"),
+    ),
+    # It relays between its own clients alone and refuses every other peer.
+    "turn-rs": ("binding", "allocate", "memory"),
+}
+"""Which rows other servers than coturn are measured in."""
 
 
 def build_load() -> None:
@@ -179,6 +240,8 @@ def _measure_once(row: Row, server: Server, *, core: int, seconds: float) -> Res
         load_busy=said.get("load_busy", 0.0),
         loss=said.get("loss", 0.0),
         others=said["others"],
+        rate=said.get("per_second", 0.0),
+        train=said.get("train", 1.0),
     )
 
 
@@ -190,6 +253,13 @@ def run_load(words: Sequence[str], *, core: int) -> dict[str, float]:
         raise LoadFailed(complaint.strip() or f"exit code {process.returncode}")
     report: dict[str, float] = json.loads(said)
     return report
+
+
+def steady(row: Row, maximum: float) -> Row:
+    """The row with its rate, where it has one; `maximum` in packets a second."""
+    if row.share is None:
+        return row
+    return replace(row, load=(*row.load, "--rate", str(int(maximum * row.share))))
 
 
 def memory_per_allocation(server: Server, *, core: int, allocations: int) -> Result:

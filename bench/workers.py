@@ -46,7 +46,7 @@ def main() -> int:
     row = _row(wishes.rate)
     try:
         rows.build_load()
-        ferryman = find("ferryman", None)
+        ferryman = find("ferryman")
         for number in range(wishes.rounds):
             with tempfile.TemporaryDirectory(prefix="ferryman-bench-") as folder:
                 for case in cases:

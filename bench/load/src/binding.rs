@@ -29,6 +29,7 @@ pub(crate) fn run(options: &Options) -> Result<String, Trouble> {
         None => Pace::Window {
             packets: options.window.unwrap_or(WINDOW),
             burst: options.burst.unwrap_or(4).max(1),
+            in_all: u32::MAX,
         },
     };
     let tally = pump::pump(&mut lanes, pace, options, &|| Clocks::read(options));
@@ -47,6 +48,7 @@ fn lane(number: u32, socket: i32) -> Lane {
         stamp_at: stun::TRANSACTION,
         shape: Shape::Binding,
         payload: STAMP,
+        train: 1,
         count: Count::default(),
     }
 }

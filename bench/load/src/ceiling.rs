@@ -112,6 +112,7 @@ fn lane(options: &Options, flow: &BareFlow, number: usize, up: bool) -> Lane {
         stamp_at,
         shape,
         payload: options.size,
+        train: 1,
         count: Count::default(),
     }
 }
@@ -142,8 +143,8 @@ impl BareRelay {
             listener: listener.as_raw_fd(),
             ways: Vec::with_capacity(flows.len()),
             of_port: vec![0; 1 << 16],
-            incoming: Incoming::new(true),
-            outgoing: Outgoing::new(true),
+            incoming: Incoming::named(),
+            outgoing: Outgoing::named(),
         };
         relay.poller.add(relay.listener, flows.len())?;
         for (number, flow) in flows.iter().enumerate() {

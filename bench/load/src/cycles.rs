@@ -1,5 +1,6 @@
 //! Whole allocate cycles a second: Allocate (401), Allocate with credentials, Refresh to zero
-//! (RFC 8656 §7, §8), each from a port of its own.
+//! (RFC 8656 §7, §8), each from a port of its own. As many as there can be, or at a rate; all of
+//! them, or with some that leave their allocation to expire.
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::{Duration, Instant};
@@ -35,6 +36,8 @@ struct Mill<'a> {
     fleet: Fleet,
     ports: std::iter::Cycle<std::ops::Range<u16>>,
     score: Score,
+    started: Instant,
+    launched: u64,
 }
 
 /// Runs cycles, counts those that finished.
@@ -44,6 +47,8 @@ pub(crate) fn run(options: &Options) -> Result<String, Trouble> {
         fleet: Fleet::new(flows::account(options), options.in_flight)?,
         ports: PORTS.cycle(),
         score: Score::default(),
+        started: Instant::now(),
+        launched: 0,
     };
     mill.run_for(options.warmup)?;
     let (before, clocks, at) = (mill.score, Clocks::read(options), Instant::now());
@@ -59,18 +64,29 @@ impl Mill<'_> {
     fn run_for(&mut self, time: Duration) -> Result<(), Trouble> {
         let start = Instant::now();
         while start.elapsed() < time {
-            while self.fleet.has_room() {
+            while self.fleet.has_room() && self.is_due() {
                 let path = free_path(&mut self.ports, self.options.server)?;
-                self.fleet.launch(0, path, CYCLE)?;
+                self.launched += 1;
+                let leave = self.options.leave;
+                let release = leave == 0 || self.launched % leave != 0;
+                self.fleet.launch(0, path, Aim { release, ..CYCLE })?;
             }
-            for ended in self.fleet.turn(0)? {
+            for ended in self.fleet.turn(i32::from(self.options.rate.is_some()))? {
                 self.score.count(&ended);
             }
         }
         Ok(())
     }
 
-    /// Leaves no allocation behind.
+    /// Whether it is time for the next cycle.
+    fn is_due(&self) -> bool {
+        let due = |rate| self.started.elapsed().as_secs_f64() * rate as f64;
+        self.options
+            .rate
+            .is_none_or(|rate| self.launched < due(rate) as u64)
+    }
+
+    /// Waits for those that are under way.
     fn finish_all(&mut self) -> Result<(), Trouble> {
         while self.fleet.in_flight > 0 {
             self.fleet.turn(100)?;

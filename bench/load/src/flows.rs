@@ -134,6 +134,14 @@ pub(crate) fn address(socket: &UdpSocket) -> Result<SocketAddrV4, Trouble> {
 
 /// The lanes through these flows, in the directions asked for.
 pub(crate) fn lanes(options: &Options, flows: &[Flow]) -> Result<Vec<Lane>, Trouble> {
+    if options.notes() {
+        for flow in flows {
+            sockets::note_arrivals(flow.peer.as_raw_fd(), options.train > 1)?;
+            if !options.transport.is_stream() {
+                sockets::note_arrivals(flow.client.path.socket(), options.train > 1)?;
+            }
+        }
+    }
     let mut lanes = Vec::new();
     for flow in flows {
         if options.up() {
@@ -164,6 +172,7 @@ fn up(options: &Options, flow: &Flow, number: u32) -> Result<Lane, Trouble> {
         stamp_at,
         shape: Shape::Bare,
         payload: options.size,
+        train: options.train,
         count: Count::default(),
     })
 }
@@ -182,6 +191,7 @@ fn down(options: &Options, flow: &Flow, number: u32) -> Lane {
         stamp_at: 0,
         shape,
         payload: options.size,
+        train: options.train,
         count: Count::default(),
     }
 }

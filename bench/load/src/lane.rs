@@ -72,6 +72,8 @@ pub(crate) struct Lane {
     pub(crate) shape: Shape,
     /// Bytes of payload to arrive (of the transaction id, for Binding).
     pub(crate) payload: usize,
+    /// How many datagrams are sent as one train; 1: each by itself.
+    pub(crate) train: usize,
     pub(crate) count: Count,
 }
 
@@ -80,6 +82,8 @@ pub(crate) struct Lane {
 pub(crate) struct Count {
     pub(crate) sent: u64,
     pub(crate) received: u64,
+    /// Datagrams and trains that they came in.
+    pub(crate) reads: u64,
     pub(crate) wrong: u64,
     /// Sent, not received, and not yet given up.
     pub(crate) outstanding: u32,
@@ -88,21 +92,25 @@ pub(crate) struct Count {
 }
 
 impl Lane {
-    /// Sends up to `wanted` packets (at most `BATCH`); returns how many went.
+    /// Sends up to `wanted` packets, in whole trains, as far as one call can; returns how many went.
     pub(crate) fn send(&mut self, outgoing: &mut Outgoing, wanted: usize, now: u64) -> usize {
-        let wanted = wanted.min(BATCH);
         let went = match &mut self.sender {
             End::Datagrams(socket) => {
-                for index in 0..wanted {
-                    let slot = outgoing.slot(index, self.template.len());
-                    slot.copy_from_slice(&self.template);
-                    stamp(slot, self.stamp_at, self.number, now + index as u64);
+                let trains = (wanted / self.train).min(outgoing.room());
+                let length = self.template.len();
+                for index in 0..trains {
+                    let train = outgoing.slot(index, length * self.train);
+                    for (place, packet) in train.chunks_exact_mut(length).enumerate() {
+                        packet.copy_from_slice(&self.template);
+                        let time = now + (index * self.train + place) as u64;
+                        stamp(packet, self.stamp_at, self.number, time);
+                    }
                 }
-                outgoing.send(*socket, wanted)
+                outgoing.send(*socket, trains) * self.train
             }
             End::Stream(stream) => {
                 stamp(&mut self.template, self.stamp_at, self.number, now);
-                stream.send(&self.template, wanted)
+                stream.send(&self.template, wanted.min(BATCH))
             }
         };
         if self.count.outstanding == 0 {
@@ -113,30 +121,36 @@ impl Lane {
         went
     }
 
-    /// Receives what is there, up to one batch; gives each packet's sending time to `seen`.
+    /// Receives what is there, up to one batch; gives each packet's sending time to `seen`, and
+    /// when the kernel says that it came, ns since 1970. Returns how many reads or trains it was.
     pub(crate) fn receive(
         &mut self,
         incoming: &mut Incoming,
         now: u64,
-        mut seen: impl FnMut(u64),
+        mut seen: impl FnMut(u64, Option<u64>),
     ) -> usize {
         let (shape, number, payload) = (self.shape, self.number, self.payload);
         let count = &mut self.count;
-        let mut accept = |packet: &[u8]| match read(shape, number, payload, packet) {
+        let mut accept = |packet: &[u8], came_at| match read(shape, number, payload, packet) {
             Some(sent_at) => {
                 count.received += 1;
                 count.outstanding = count.outstanding.saturating_sub(1);
-                seen(sent_at);
+                seen(sent_at, came_at);
             }
             None => count.wrong += 1,
         };
         let came = match &mut self.receiver {
             End::Datagrams(socket) => {
                 let came = incoming.receive(*socket);
-                (0..came).for_each(|index| accept(incoming.packet(index)));
+                for index in 0..came {
+                    let came_at = incoming.note(index).came_at;
+                    let packets = incoming.packets(index);
+                    packets.for_each(|packet| accept(packet, came_at));
+                }
+                count.reads += came as u64;
                 came
             }
-            End::Stream(stream) => stream.receive(accept),
+            End::Stream(stream) => stream.receive(|packet| accept(packet, None)),
         };
         if came > 0 {
             self.count.moved_at = now;

@@ -13,6 +13,7 @@ mod fleet;
 mod flows;
 mod hold;
 mod lane;
+mod notes;
 mod options;
 mod poller;
 mod pump;
@@ -35,9 +36,10 @@ const USAGE: &str = "\
 usage: ferryman-load relay    --server IP:PORT --user U --password P [--flows 1] [--size 160]
                               [--direction up|down|both] [--transport udp|tcp|tls]
                               [--method channel|send] [--window 128] [--burst 16]
-                              [--rate PACKETS_PER_SECOND]
+                              [--rate PACKETS_PER_SECOND] [--train 1]
        ferryman-load binding  --server IP:PORT [--sockets 8] [--window 32]
        ferryman-load allocate --server IP:PORT --user U --password P [--in-flight 48]
+                              [--rate CYCLES_PER_SECOND] [--leave ONE_OF]
        ferryman-load siege    --server IP:PORT --user U --password P --rate HOSTILE_PER_SECOND
        ferryman-load hold     --server IP:PORT --user U --password P --allocations N
        ferryman-load ceiling  [--flows 1] [--size 160] [--direction up|down|both] [--core 0]

@@ -48,9 +48,13 @@ pub(crate) struct Options {
     pub(crate) window: Option<u32>,
     pub(crate) burst: Option<usize>,
     pub(crate) rate: Option<u64>,
+    /// How many datagrams are sent as one train.
+    pub(crate) train: usize,
     pub(crate) sockets: usize,
     pub(crate) in_flight: usize,
     pub(crate) allocations: usize,
+    /// Of how many cycles one leaves its allocation to expire; 0: none does.
+    pub(crate) leave: u64,
     pub(crate) core: usize,
     pub(crate) watch: Vec<u32>,
     pub(crate) watch_core: Vec<usize>,
@@ -75,9 +79,11 @@ impl Options {
             window: None,
             burst: None,
             rate: None,
+            train: 1,
             sockets: 8,
             in_flight: 48,
             allocations: 2000,
+            leave: 0,
             core: 0,
             watch: Vec::new(),
             watch_core: Vec::new(),
@@ -125,9 +131,11 @@ impl Options {
             "--window" => self.window = Some(value.parse()?),
             "--burst" => self.burst = Some(value.parse()?),
             "--rate" => self.rate = Some(value.parse()?),
+            "--train" => self.train = value.parse()?,
             "--sockets" => self.sockets = value.parse()?,
             "--in-flight" => self.in_flight = value.parse()?,
             "--allocations" => self.allocations = value.parse()?,
+            "--leave" => self.leave = value.parse()?,
             "--core" => self.core = value.parse()?,
             _ => return Err("no such option".into()),
         }
@@ -141,10 +149,21 @@ impl Options {
         if !(1..=4000).contains(&self.flows) {
             return Err("--flows: 1 to 4000".into());
         }
+        if !(1..=64).contains(&self.train) || self.train * (self.size + 64) > 65_000 {
+            return Err("--train: 1 to 64 packets, 65,000 bytes at most with their headers".into());
+        }
+        if self.train > 1 && self.transport.is_stream() {
+            return Err("--train: over UDP only".into());
+        }
         if self.sockets == 0 || self.in_flight == 0 || self.allocations == 0 {
             return Err("--sockets, --in-flight and --allocations: at least 1".into());
         }
         Ok(self)
+    }
+
+    /// Whether the kernel is asked to note something beside what arrives.
+    pub(crate) fn notes(&self) -> bool {
+        self.train > 1 || self.rate.is_some()
     }
 
     /// Whether clients send to peers.

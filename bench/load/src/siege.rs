@@ -47,8 +47,8 @@ impl Flood {
         Ok(Flood {
             sockets,
             packets: hostile_packets(),
-            outgoing: Outgoing::new(false),
-            incoming: Incoming::new(false),
+            outgoing: Outgoing::new(),
+            incoming: Incoming::new(),
             rate: options.rate.unwrap_or(0),
             began: Instant::now(),
             sent: 0,

@@ -38,20 +38,33 @@ pub(crate) fn tcp(remote: SocketAddrV4) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
+/// Has the kernel leave trains together, or else tell when each datagram came.
+pub(crate) fn note_arrivals(socket: RawFd, trains: bool) -> io::Result<()> {
+    if trains {
+        set(socket, libc::SOL_UDP, libc::UDP_GRO, 1)
+    } else {
+        set(socket, libc::SOL_SOCKET, libc::SO_TIMESTAMPNS, 1)
+    }
+}
+
 /// Best effort: the kernel cuts it to its own limit.
 fn enlarge(socket: RawFd, which: libc::c_int) {
-    let bytes = BUFFER;
-    let size = size_of_val(&bytes) as u32;
+    let _ = set(socket, libc::SOL_SOCKET, which, BUFFER);
+}
+
+fn set(
+    socket: RawFd,
+    level: libc::c_int,
+    which: libc::c_int,
+    value: libc::c_int,
+) -> io::Result<()> {
+    let size = size_of_val(&value) as u32;
     // SAFETY: the option's value is a live int of exactly `size` bytes.
-    unsafe {
-        libc::setsockopt(
-            socket,
-            libc::SOL_SOCKET,
-            which,
-            (&raw const bytes).cast(),
-            size,
-        )
-    };
+    let failed = unsafe { libc::setsockopt(socket, level, which, (&raw const value).cast(), size) };
+    if failed != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
 }
 
 /// Lets this process open as many files as the system allows.

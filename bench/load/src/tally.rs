@@ -45,6 +45,8 @@ pub(crate) struct Tally {
     /// Packets sent and received while measuring.
     pub(crate) sent: u64,
     pub(crate) received: u64,
+    /// Datagrams and trains that they came in; none over streams.
+    pub(crate) reads: u64,
     /// Packets that never came, of all that were sent, in the whole run.
     pub(crate) lost: u64,
     pub(crate) sent_in_all: u64,
@@ -76,6 +78,10 @@ impl Tally {
                 "cpu_per_packet_us",
                 share(self.clocks.server, self.received) / 1e3,
             );
+        let report = match self.reads {
+            0 => report,
+            reads => report.decimal("train", share(self.received, reads)),
+        };
         if self.latencies.is_empty() {
             return report;
         }

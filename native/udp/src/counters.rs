@@ -75,12 +75,6 @@ impl Counters {
         add(&self.counts[counter as usize], count);
     }
 
-    /// Packets that came from clients and peers.
-    pub(crate) fn packets(&self) -> u64 {
-        let read = |counter: Counter| self.counts[counter as usize].load(Ordering::Relaxed);
-        read(Counter::ClientPackets).wrapping_add(read(Counter::PeerPackets))
-    }
-
     pub(crate) fn set(&self, counter: Counter, value: u64) {
         self.counts[counter as usize].store(value, Ordering::Relaxed);
     }

@@ -11,7 +11,8 @@ use crate::clock;
 
 /// A turn begins no sooner than this after the last one, in a crowd, ns.
 const REST: u64 = 50_000;
-/// A crowd is more packets than this in `REST`: resting costs as much as it saves with fewer.
+/// A crowd is more arrivals than this in `REST`: resting costs as much as it saves with fewer. A train
+/// of datagrams is one arrival, because it is read, judged and sent in one go already.
 const CROWD: u64 = 16;
 /// How much later than asked a rest may end, ns.
 const SLACK: NonZeroU64 = NonZeroU64::new(1_000).expect("not zero");
@@ -22,8 +23,8 @@ pub(crate) struct Pace {
     began: u64,
     /// How long after the one before it, ns.
     after: u64,
-    /// How many packets had come until then.
-    packets: u64,
+    /// How many arrivals there had been until then.
+    arrivals: u64,
 }
 
 impl Pace {
@@ -34,20 +35,20 @@ impl Pace {
         Self {
             began: clock::now(),
             after: u64::MAX,
-            packets: 0,
+            arrivals: 0,
         }
     }
 
-    /// A turn begins `now`, and so many packets have come before it.
-    pub(crate) fn begin(&mut self, packets: u64, now: u64) {
+    /// A turn begins `now`, and so many arrivals there were before it.
+    pub(crate) fn begin(&mut self, arrivals: u64, now: u64) {
         self.after = now.saturating_sub(self.began);
         self.began = now;
-        self.packets = packets;
+        self.arrivals = arrivals;
     }
 
-    /// The turn is over, and so many packets have come: rests if the next turn will be worth it.
-    pub(crate) fn end(&self, packets: u64) {
-        let came = packets.wrapping_sub(self.packets);
+    /// The turn is over, and so many arrivals there were: rests if the next turn will be worth it.
+    pub(crate) fn end(&self, arrivals: u64) {
+        let came = arrivals.wrapping_sub(self.arrivals);
         let rest = rest(came, self.after, clock::now().saturating_sub(self.began));
         if rest > 0 {
             thread::sleep(Duration::from_nanos(rest));

@@ -266,6 +266,7 @@ impl Worker {
                         .shared
                         .counters
                         .add(Counter::ClientPackets, 1);
+                    self.arrivals += 1;
                     let message = piece.part(message);
                     match self
                         .forwarder

@@ -51,6 +51,8 @@ pub(crate) struct Worker {
     pub(crate) parcels: Parcels,
     /// How TLS is spoken with those who connect from now on, if it is.
     pub(crate) tls: Option<Arc<ServerConfig>>,
+    /// How many datagrams, trains of them, and messages of streams have come.
+    pub(crate) arrivals: u64,
     /// How many more handshakes go on in this turn.
     pub(crate) handshakes: usize,
     pub(crate) peers: PeerStreams,
@@ -99,6 +101,7 @@ impl Worker {
             retired_until: None,
             parcels: Parcels::default(),
             tls: None,
+            arrivals: 0,
             handshakes: HANDSHAKES,
             peers,
         })
@@ -111,11 +114,11 @@ impl Worker {
         let (mut round, mut pace) = (Round::new(), Pace::new());
         loop {
             self.wait(&mut round);
-            pace.begin(self.packets(), self.forwarder.now);
+            pace.begin(self.arrivals, self.forwarder.now);
             if !self.turn(&round) {
                 break;
             }
-            pace.end(self.packets());
+            pace.end(self.arrivals);
         }
         self.end_associations();
     }
@@ -125,10 +128,6 @@ impl Worker {
             panic!("epoll failed: {error}");
         }
         self.forwarder.now = clock::now();
-    }
-
-    fn packets(&self) -> u64 {
-        self.forwarder.shared.counters.packets()
     }
 
     fn turn(&mut self, round: &Round) -> bool {
@@ -213,7 +212,9 @@ impl Worker {
             return;
         };
         let received = self.slots.receive(listener.as_fd());
-        for slot in self.note_errors(received) {
+        let received = self.note_errors(received);
+        self.arrivals += received.len() as u64;
+        for slot in received {
             match self.slots.arrival(slot) {
                 Some(arrival) => self.take_from_clients(place, arrival),
                 None => self.forwarder.shared.counters.add(Counter::Unanswerable, 1),
@@ -261,7 +262,9 @@ impl Worker {
         let received = self.slots.receive(socket);
         let received = received.or_else(|_| self.slots.receive(socket));
         let allocation = relay.slot;
-        for slot in self.note_errors(received) {
+        let received = self.note_errors(received);
+        self.arrivals += received.len() as u64;
+        for slot in received {
             match self.slots.arrival(slot) {
                 Some(arrival) => self
                     .forwarder
