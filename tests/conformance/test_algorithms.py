@@ -93,6 +93,11 @@ def test_both_algorithms_are_offered(modern: Modern) -> None:
     assert {offered[at : at + 4] for at in range(0, len(offered), 4)} == {MD5, SHA256}
 
 
+@clause(
+    "RFC 8489 §9.2.2",
+    "the key is a hash of username, realm and password",
+    "src/ferryman/auth/long_term.py",
+)
 @clause("RFC 8489 §9.2.4", "a key under SHA-256 is taken when PASSWORD-ALGORITHM says so", PROOF)
 def test_a_sha256_password_is_taken(modern: Modern) -> None:
     key = sha256_key(*modern.who)
@@ -110,6 +115,7 @@ def test_md5_may_be_chosen(modern: Modern) -> None:
     assert verifies_sha256(answer.packet, key)
 
 
+@clause("RFC 8489 §9.2.2", "of MD5 where no algorithm is named", "src/ferryman/auth/long_term.py")
 @clause("RFC 8489 §9.2.4", "without both attributes the algorithm is MD5", PROOF)
 def test_without_the_attributes_it_is_md5(modern: Modern) -> None:
     asked = modern.attributes(algorithm=None, algorithms=b"")

@@ -109,7 +109,7 @@ def test_an_expired_name_is_refused(connect: Connect, subject: Subject) -> None:
     "a client can tell the answers of a server that knows its password",
     "src/ferryman/engine/proof.py",
 )
-@clause("RFC 8489 §9.2.5", "the answer to a proved request carries MESSAGE-INTEGRITY", PROOF)
+@clause("RFC 8489 §9.2.4", "the answer to a proved request carries MESSAGE-INTEGRITY", PROOF)
 def test_answers_are_sealed(client: TurnClient) -> None:
     success = client.allocate()
     error = client.allocate()  # a second one on the 5-tuple

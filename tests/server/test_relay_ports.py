@@ -10,7 +10,7 @@ from ferryman.engine.five_tuple import Transport
 from ferryman.engine.refusals import Refusal
 from ferryman.engine.relay import RelayLease, RelayNeed
 from ferryman.server.relay_addresses import RelayAddresses
-from ferryman.server.relay_ports import IDLE, RELAY_IPS, STOCK, RelayPorts
+from ferryman.server.relay_ports import IDLE, RELAY_IPS, RELAY_IPS_EVER, STOCK, RelayPorts
 from ferryman.server.settings import Settings
 from ferryman.wire.address import Address, Family
 
@@ -250,6 +250,19 @@ def test_an_address_that_nobody_uses_is_forgotten_after_a_minute() -> None:
     ports.top_up(now=IDLE)
     assert {address.ip for _, address in sockets.bound} == {bytes((127, 1, 0, 0))}
     assert isinstance(ask_at(ports, 300), RelayLease)
+
+
+def test_nor_on_ever_more_one_after_the_other() -> None:
+    """What the datapath knows of an IP that was relayed from, it does not forget."""
+    ports = make(Sockets(), 50_000, 50_009)
+    for number in range(RELAY_IPS_EVER):
+        lease = ask_at(ports, number)
+        assert isinstance(lease, RelayLease)
+        ports.give_back(lease)
+        ports.top_up(now=IDLE)
+    assert ask_at(ports, RELAY_IPS_EVER) is Refusal.NO_PORT
+    assert "relay-ip" in ports.take_trouble()
+    assert isinstance(ask_at(ports, 7), RelayLease)
 
 
 def ask_at(ports: RelayPorts, number: int) -> RelayLease | Refusal:

@@ -29,6 +29,9 @@ TRIES = 64
 RELAY_IPS = 256
 """Relay IPs in use at most: without relay-ip, clients choose among the machine's addresses."""
 
+RELAY_IPS_EVER = 4_096
+"""And in the life of the process: the datapath remembers where anyone has relayed from."""
+
 IDLE = 60 * SECOND
 """How long a relay IP without allocations is kept ready."""
 
@@ -145,6 +148,7 @@ class RelayPorts:
         self._release = release
         self._ranges: dict[tuple[Transport, bytes], PortRange] = {}
         self._relays: dict[tuple[Transport, bytes], RelayIp] = {}
+        self._ever: set[bytes] = set()
         self._taken_elsewhere: list[tuple[RelayIp, int]] = []
         self._trouble = ""
 
@@ -242,7 +246,7 @@ class RelayPorts:
 
     def _relay(self, transport: Transport, ip: bytes) -> RelayIp | None:
         found = self._relays.get((transport, ip))
-        if found is None and len(self._relays) < RELAY_IPS:
+        if found is None and len(self._relays) < RELAY_IPS and self._may_ever_use(ip):
             advertised = self._addresses.advertised(ip)
             free = self._ranges.get((transport, advertised))
             if free is None:
@@ -251,6 +255,13 @@ class RelayPorts:
             found = RelayIp(ip, advertised, transport, free)
             self._relays[transport, ip] = found
         return found
+
+    def _may_ever_use(self, ip: bytes) -> bool:
+        if ip not in self._ever and len(self._ever) >= RELAY_IPS_EVER:
+            self._trouble = f"{RELAY_IPS_EVER} relay IPs have been used; set relay-ip"
+            return False
+        self._ever.add(ip)
+        return True
 
     def _drop_stock(self, relay: RelayIp) -> None:
         for single in relay.stock.values():
