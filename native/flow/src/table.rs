@@ -49,9 +49,12 @@ impl Table {
         self.strays.insert(path, home);
     }
 
-    /// The path leads nowhere from now on.
-    pub fn unhost(&mut self, path: &FiveTuple) {
-        self.strays.remove(path);
+    /// The path does not lead to this worker any more; where it has been given to another one
+    /// since, it stays.
+    pub fn unhost(&mut self, path: &FiveTuple, home: u16) {
+        if self.strays.get(path) == Some(&home) {
+            self.strays.remove(path);
+        }
     }
 
     /// The slot of an allocation.

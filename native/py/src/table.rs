@@ -93,11 +93,10 @@ impl Table {
 
     /// The allocation whose client the last packet from a client has moved to another path.
     fn take_moved(&mut self) -> Option<u64> {
-        let rerouted = self
-            .tables
-            .iter_mut()
-            .find_map(|table| table.take_moved())?;
-        self.unhost(rerouted.left);
+        let mut tables = self.tables.iter_mut().enumerate();
+        let (home, rerouted) =
+            tables.find_map(|(home, table)| Some((home, table.take_moved()?)))?;
+        self.unhost(rerouted.left, home);
         Some(rerouted.allocation)
     }
 
@@ -244,10 +243,10 @@ impl Table {
         }
     }
 
-    fn unhost(&mut self, path: Option<FiveTuple>) {
+    fn unhost(&mut self, path: Option<FiveTuple>, home: usize) {
         if let Some(path) = path {
             let worker = self.worker_of(&path);
-            self.tables[worker].unhost(&path);
+            self.tables[worker].unhost(&path, home as u16);
         }
     }
 
@@ -265,7 +264,7 @@ impl Table {
                 None
             }
             (Applied::Rerouted(rerouted), change) => {
-                self.unhost(rerouted.left);
+                self.unhost(rerouted.left, worker);
                 if let Change::Move { five_tuple, .. } = change {
                     let other = self.worker_of(&five_tuple);
                     if other != worker {
@@ -284,8 +283,8 @@ impl Table {
                 change,
             ) => {
                 self.homes.remove(&change.allocation());
-                self.unhost(Some(five_tuple));
-                self.unhost(second);
+                self.unhost(Some(five_tuple), worker);
+                self.unhost(second, worker);
                 self.unbind((worker, slot), |_| true);
                 Some((
                     usage.sent_packets,

@@ -42,9 +42,9 @@ impl Worker {
         }
     }
 
-    pub(crate) fn unhost(&mut self, path: FiveTuple) {
-        self.forwarder.table.unhost(&path);
-        // The client may have an allocation here by now.
+    pub(crate) fn unhost(&mut self, path: FiveTuple, home: usize) {
+        self.forwarder.table.unhost(&path, home as u16);
+        // The client may have an allocation here by now, or one of a third worker's.
         if !self.forwarder.table.leads_somewhere(&path) {
             self.forwarder.disown(Some(path));
         }

@@ -288,7 +288,8 @@ impl Forwarder {
     pub(crate) fn give_up(&self, path: FiveTuple) -> bool {
         let worker = self.shared.other_worker_of(path.socket);
         if let Some(worker) = worker {
-            self.shared.crew.post(worker, Order::Unhost(path));
+            let home = self.shared.worker;
+            self.shared.crew.post(worker, Order::Unhost { path, home });
         }
         worker.is_some()
     }

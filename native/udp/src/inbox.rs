@@ -94,8 +94,11 @@ pub(crate) enum Order {
         path: FiveTuple,
         home: usize,
     },
-    /// The path leads nowhere any more.
-    Unhost(FiveTuple),
+    /// The path does not lead to `home` any more.
+    Unhost {
+        path: FiveTuple,
+        home: usize,
+    },
     /// Some other worker relays from this IP.
     Inside(IpAddr),
     /// Give this client's connection, once it has its reply, to the worker that has this peer's.

@@ -83,7 +83,7 @@ impl Worker {
                 Order::Withdraw(family) => self.forwarder.binding.withdraw(family),
                 Order::Guard(settings) => self.forwarder.gate.set(*settings),
                 Order::Host { path, home } => self.host(path, home),
-                Order::Unhost(path) => self.unhost(path),
+                Order::Unhost { path, home } => self.unhost(path, home),
                 Order::Inside(ip) => self.forwarder.table.keep_inside(ip),
                 Order::Lead {
                     five_tuple,

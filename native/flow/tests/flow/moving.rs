@@ -1,7 +1,7 @@
 //! A client on its way to another 5-tuple (RFC 8016 §3.2.2): two paths, then one.
 
 use ferryman_flow::{
-    Applied, Change, FiveTuple, Framing, FromClient, FromPeer, Reason, Rerouted, Transport,
+    Applied, Change, FiveTuple, Framing, FromClient, FromPeer, Reason, Rerouted, Table, Transport,
 };
 
 use crate::world::*;
@@ -240,4 +240,18 @@ fn nobody_moves_an_allocation_that_is_not_there() {
         five_tuple,
     });
     assert_eq!(left, Applied::Unknown);
+}
+
+#[test]
+fn a_path_that_one_worker_gives_up_stays_where_another_one_has_taken_it() {
+    let mut table = Table::new();
+    let path = elsewhere();
+    table.host(path, 1);
+    table.host(path, 2);
+    table.unhost(&path, 1);
+    let packet = [0x40, 0x00, 0x00, 0x00];
+    let judged = table.from_client(&path, &packet, NOW);
+    assert_eq!(judged, FromClient::Stray { home: 2 });
+    table.unhost(&path, 2);
+    assert!(!table.leads_somewhere(&path));
 }
