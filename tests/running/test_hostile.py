@@ -273,6 +273,14 @@ def four_relay_ports() -> list[str]:
     return [f"min-port={first}", f"max-port={first + 3}"]
 
 
+def code_when_a_port_is_free(client: TurnClient) -> int:
+    """Of the answer to Allocate; a port is free when its socket is closed, a moment later."""
+    deadline = time.monotonic() + 5
+    while (code := client.allocate().code) == 508 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return code
+
+
 def test_a_full_relay_range_is_508_and_recovers(tmp_path: Path) -> None:
     lines = [*ACCOUNTS, "allow-loopback-peers", *four_relay_ports()]
     with start_server(lines, tmp_path) as small:
@@ -280,9 +288,8 @@ def test_a_full_relay_range_is_508_and_recovers(tmp_path: Path) -> None:
         codes = [client.allocate().code for client in clients]
         assert codes == [0, 0, 0, 0, 508, 508]
         assert clients[0].refresh(0).code == 0
-        time.sleep(0.2)
         late = TurnClient(small.port, "alice", "sesame")
-        assert late.allocate().code == 0
+        assert code_when_a_port_is_free(late) == 0
         for client in (*clients, late):
             client.socket.close()
 
@@ -294,9 +301,8 @@ def test_clients_that_leave_before_their_answer_keep_no_port(tmp_path: Path) -> 
             with TurnClient(small.port, "alice", "sesame", stream=True) as hasty:
                 hasty.challenge()
                 hasty.send(hasty.signed(Method.ALLOCATE, (UDP_TRANSPORT,)))
-        time.sleep(0.5)
         clients = [TurnClient(small.port, "alice", "sesame") for _ in range(4)]
-        assert [client.allocate().code for client in clients] == [0, 0, 0, 0]
+        assert [code_when_a_port_is_free(client) for client in clients] == [0, 0, 0, 0]
         for client in clients:
             client.socket.close()
 
