@@ -6,7 +6,9 @@ import sys
 import time
 from pathlib import Path
 
-from tests.running.conftest import ACCOUNTS
+from tests.certificates import make_pair
+from tests.running.conftest import ACCOUNTS, connector
+from tests.running.test_mobility import over
 from tests.servers import start_server
 from tests.turn_client import Peer, TurnClient
 
@@ -28,37 +30,51 @@ main()
 """
 
 
-def test_a_call_goes_on_while_python_stands_still(tmp_path: Path) -> None:
+TRANSPORTS = ("udp", "tcp", "tls", "dtls")
+
+
+def test_calls_go_on_and_strangers_are_challenged_while_python_stands_still(
+    tmp_path: Path,
+) -> None:
     (tmp_path / "stalled.py").write_text(STALLED_SERVER)
     command = [sys.executable, str(tmp_path / "stalled.py"), "serve"]
-    lines = [*ACCOUNTS, "allow-loopback-peers"]
+    lines = [*ACCOUNTS, *make_pair(tmp_path).lines, "tls-listening-port=0"]
+    lines.append("allow-loopback-peers")
+    opened: list[TurnClient] = []
     with start_server(lines, tmp_path, command=command) as server, Peer() as peer:
-        with TurnClient(server.port, "alice", "sesame") as client:
+        connect = connector(server, opened)
+        clients = [over(connect, transport) for transport in TRANSPORTS]
+        for client in clients:
             client.relayed()
-            client.bind(0x4000, peer.address)
-            (tmp_path / "stall-now").touch()
-            while "stalling" not in server.output_path.read_text():
-                time.sleep(0.005)
-            slowest = slowest_round_trip(client, peer, seconds=1.5)
-            assert "stalled for" not in server.output_path.read_text(), "it must still stand still"
-            assert slowest < 0.5
+            assert client.bind(0x4000, peer.address).code == 0
+        (tmp_path / "stall-now").touch()
+        while "stalling" not in server.output_path.read_text():
+            time.sleep(0.005)
+        assert connect().challenge().code == 401
+        slowest = slowest_round_trip(clients, peer, seconds=1.3)
+        assert "stalled for" not in server.output_path.read_text(), "it must still stand still"
+        assert slowest < 0.5
+        for client in clients:
             assert client.refresh(600).code == 0
-            while "stalled for" not in server.output_path.read_text():
-                time.sleep(0.005)
+        while "stalled for" not in server.output_path.read_text():
+            time.sleep(0.005)
         assert "stalled for 2.0 s" in server.output_path.read_text()
+        for client in opened:
+            client.abandon()
 
 
-def slowest_round_trip(client: TurnClient, peer: Peer, *, seconds: float) -> float:
-    """Seconds of the slowest of many round trips; every packet must arrive."""
+def slowest_round_trip(clients: list[TurnClient], peer: Peer, *, seconds: float) -> float:
+    """Seconds of the slowest of many round trips, by turns; every packet must arrive."""
     slowest, number = 0.0, 0
     until = time.monotonic() + seconds
     while time.monotonic() < until:
-        started = time.monotonic()
-        number += 1
-        client.send_on(0x4000, b"%d" % number)
-        payload, relayed = peer.receive()
-        peer.send(relayed, payload)
-        assert client.receive_channel() == (0x4000, b"%d" % number)
-        slowest = max(slowest, time.monotonic() - started)
+        for client in clients:
+            started = time.monotonic()
+            number += 1
+            client.send_on(0x4000, b"%d" % number)
+            payload, relayed = peer.receive()
+            peer.send(relayed, payload)
+            assert client.receive_channel() == (0x4000, b"%d" % number)
+            slowest = max(slowest, time.monotonic() - started)
     assert number > 100
     return slowest
