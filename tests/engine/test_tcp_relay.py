@@ -21,6 +21,7 @@ from ferryman.engine.five_tuple import FiveTuple, Transport
 from ferryman.engine.journal import ConnectionBound, ConnectionEnded, RefusedRequest
 from ferryman.engine.peer_connection import CONNECTIONS_OF_ALLOCATION
 from ferryman.engine.peer_connection_ending import ended
+from ferryman.engine.peer_rules import PeerPolicy, PeerRules
 from ferryman.engine.settings import Settings
 from ferryman.engine.state import Outcome
 from ferryman.wire.address import Address
@@ -254,8 +255,10 @@ def test_the_own_relayed_address_is_403_even_where_everything_is_allowed() -> No
     desk = Desk()
     client = control(desk)
     (allocation,) = desk.state.allocations
-    desk.state.peer_rules = desk.state.peer_rules.with_own(frozenset())
-    assert refused(connect(client, allocation.advertised[0])) == 403
+    desk.state.peer_rules = PeerRules(PeerPolicy.COTURN, (), (), True, False, frozenset())
+    (own,) = allocation.advertised
+    assert desk.state.peer_rules.refusal(own.ip) is None
+    assert refused(connect(client, own)) == 403
 
 
 def test_a_peer_that_cannot_be_reached_is_447() -> None:
