@@ -219,8 +219,6 @@ def _address_errors(
     exchange: Exchange, families: tuple[Family, ...]
 ) -> tuple[tuple[int, bytes], ...]:
     """ADDRESS-ERROR-CODE for the family that a dual allocation has to do without."""
-    if exchange.message.first(Attribute.RESERVATION_TOKEN) is not None:
-        return ()
     return tuple(
         (
             Attribute.ADDRESS_ERROR_CODE,
