@@ -4,6 +4,7 @@
 mod changes;
 mod packets;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
@@ -13,6 +14,17 @@ use crate::owners::RelayOwners;
 use crate::relayed::RelayedAddresses;
 use crate::slots::{Slot, Slots};
 use crate::{FiveTuple, Rerouted, Usage};
+
+/// Where the last ChannelData led. Those of a train follow each other, and are judged alike by a
+/// table that nobody has changed in between.
+#[derive(Clone, Copy, Debug)]
+struct Way {
+    channel: [u8; 2],
+    client: FiveTuple,
+    now: u64,
+    slot: Slot,
+    peer: SocketAddr,
+}
 
 /// The flow table.
 #[derive(Debug, Default)]
@@ -28,6 +40,8 @@ pub struct Table {
     /// A client that has just moved, until the caller takes notice.
     moved: Option<Rerouted>,
     pub(crate) offloading: Option<Offloading>,
+    /// Forgotten with every change.
+    last_way: Option<Way>,
 }
 
 impl Table {

@@ -10,6 +10,7 @@ use crate::{Applied, Change, Family, FiveTuple, Rerouted};
 impl Table {
     /// Obeys one change.
     pub fn apply(&mut self, change: Change) -> Applied {
+        self.last_way = None;
         if self.offloading.is_none() {
             return self.obey(change);
         }

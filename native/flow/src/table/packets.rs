@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::ops::Range;
 
-use super::Table;
+use super::{Table, Way};
 use crate::allocation::Allocation;
 use crate::bandwidth::Direction;
 use crate::send;
@@ -86,14 +86,34 @@ impl Table {
         if rest.len() < length || rest.len() > length + LONGEST_PADDING {
             return Err(Reason::Malformed);
         }
+        let payload = 4..4 + length;
+        if let Some(way) = self.known_way([n0, n1], client, now) {
+            return self.out_of(way.slot, way.peer, false, payload, now);
+        }
         let (slot, allocation) = self.live(client, now)?;
         let channel = allocation.channel(u16::from_be_bytes([n0, n1]), now);
         if allocation.paths.is_second(client) {
             self.complete_move(slot);
         }
-        let channel = channel?;
-        let (payload, only) = (4..4 + length, channel.relayed_only);
-        self.toward(slot, channel.peer, only, false, payload, now)
+        let (channel, peer) = ([n0, n1], channel?);
+        let (peer, only) = (peer.peer, peer.relayed_only);
+        let verdict = self.toward(slot, peer, only, false, payload, now)?;
+        if matches!(verdict, FromClient::ToPeer { .. }) {
+            let client = *client;
+            self.last_way = Some(Way {
+                channel,
+                client,
+                now,
+                slot,
+                peer,
+            });
+        }
+        Ok(verdict)
+    }
+
+    fn known_way(&self, channel: [u8; 2], client: &FiveTuple, now: u64) -> Option<Way> {
+        self.last_way
+            .filter(|way| way.channel == channel && way.now == now && way.client == *client)
     }
 
     /// Whether a client's 5-tuple leads to an allocation.
@@ -120,6 +140,7 @@ impl Table {
         let Some(allocation) = self.slots.get_mut(slot) else {
             return;
         };
+        self.last_way = None;
         let (number, left) = (allocation.number, allocation.paths.current());
         allocation.paths.leave(&left);
         if let Applied::Rerouted(moved) = self.rerouted(number, slot, Some(left)) {
@@ -154,28 +175,47 @@ impl Table {
         if target.is_none() && elsewhere.is_none() && relayed_only {
             return Err(Reason::OwnAddress);
         }
+        if target.is_none() && elsewhere.is_none() {
+            return self.out_of(slot, peer, dont_fragment, payload, now);
+        }
         let length = payload.len();
         let sender = self.slots.get_mut(slot).ok_or(Reason::NoAllocation)?;
         sender.carries(Direction::ToPeer, length, now)?;
         let verdict = match (target, elsewhere) {
             (Some(to), _) => self.hand_over(slot, to, family, payload, now)?,
-            (None, Some(worker)) => FromClient::PassOn {
-                worker,
+            (None, elsewhere) => FromClient::PassOn {
+                worker: elsewhere.ok_or(Reason::OwnAddress)?,
                 to: peer,
                 source: self.source(slot, family, now)?,
                 payload,
-            },
-            (None, None) => FromClient::ToPeer {
-                slot,
-                peer,
-                payload,
-                dont_fragment,
             },
         };
         if let Some(sender) = self.slots.get_mut(slot) {
             sender.count_sent(length);
         }
         Ok(verdict)
+    }
+
+    /// Out of the relay socket, if the allocation may carry that much.
+    #[inline]
+    fn out_of(
+        &mut self,
+        slot: Slot,
+        peer: SocketAddr,
+        dont_fragment: bool,
+        payload: Range<usize>,
+        now: u64,
+    ) -> Result<FromClient, Reason> {
+        let length = payload.len();
+        let sender = self.slots.get_mut(slot).ok_or(Reason::NoAllocation)?;
+        sender.carries(Direction::ToPeer, length, now)?;
+        sender.count_sent(length);
+        Ok(FromClient::ToPeer {
+            slot,
+            peer,
+            payload,
+            dont_fragment,
+        })
     }
 
     /// By what address peers know the allocation in a slot.

@@ -226,6 +226,29 @@ fn permissions_and_channels_belong_to_one_allocation() {
 }
 
 #[test]
+fn a_packet_like_the_one_before_is_judged_by_whose_it_is_and_when() {
+    let mut world = permitted();
+    let other = "198.51.100.9:9";
+    world.bind(BOB, 0x4000, other, false);
+    let packet = channel_data(0x4000, b"a");
+    for _ in 0..2 {
+        assert_eq!(world.says(&packet), world.to_peer(PEER, 4..5));
+        assert_eq!(world.says(&packet), world.to_peer(PEER, 4..5));
+        let verdict = world.table.from_client(&bob(), &packet, NOW);
+        assert!(matches!(verdict, FromClient::ToPeer { slot, peer, .. }
+            if slot == world.bob && peer == address(other)));
+    }
+    assert_eq!(world.says(&packet), world.to_peer(PEER, 4..5));
+    let verdict = world.table.from_client(&alice(), &packet, LATER);
+    assert_eq!(verdict, dropped(Reason::NoAllocation));
+    world.says(&packet);
+    world
+        .table
+        .apply(ferryman_flow::Change::Close { allocation: ALICE });
+    assert_eq!(world.says(&packet), dropped(Reason::NoAllocation));
+}
+
+#[test]
 fn a_peer_of_another_family_than_the_relayed_address_is_not_installed() {
     let mut world = World::new();
     world.permit(CAROL, "198.51.100.7", false);
