@@ -35,6 +35,10 @@ ADDRESS = "expected an IP address or a host name"
         ("xdp=eth0/1", "expected auto, off or the name of an interface, got 'eth0/1'"),
         ("xdp=sixteen-letters-", "expected auto, off or the name of an interface, got "
                                  "'sixteen-letters-'"),
+        ("acme-redirect=web.test/x/", "expected a URL that begins with http:// or https://, got "
+                                      "'web.test/x/'"),
+        ("acme-redirect=http://a b", "expected a URL that begins with http:// or https://, got "
+                                     "'http://a b'"),
         ("min-port=0", "expected a port from 1 to 65535, got '0'"),
         ("total-quota=many", whole("many")),
         ("user-quota=2147483648", whole("2147483648")),

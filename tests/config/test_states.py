@@ -31,6 +31,9 @@ HONOURED: list[tuple[str, str | None, str, object, object]] = [
     ("listening-ip", "192.0.2.1", "listening_ips", (), (ip("192.0.2.1"),)),
     ("alt-listening-port", "4000", "alternate_port", 3479, 4000),
     ("aux-server", "[2001:db8::1]:99", "more_listeners", (), (Address.of("2001:db8::1", 99),)),
+    ("tcp-proxy-port", "5555", "proxy_port", 0, 5555),
+    ("respond-http-unsupported", None, "respond_http_unsupported", False, True),
+    ("acme-redirect", "http://a.test/b/", "acme_redirect", "", "http://a.test/b/"),
     ("no-udp", None, "udp", True, False),
     ("no-tcp", None, "tcp", True, False),
     ("xdp", "eth0", "offload", (), ("eth0",)),
@@ -107,13 +110,14 @@ THIRD_PARTY_KEYS = {"oauth", "oauth-key", "server-name", "userdb", "db"}
 # Its own tests are in test_discovery.py.
 DISCOVERY_KEYS = {"rfc5780"}
 # Their own tests are in test_alternates.py.
+FRONT_KEYS = {"tcp-proxy-from"}  # test_front_ends.py
 ALTERNATE_KEYS = {f"{kind}alternate-server" for kind in ("", "udp-", "tcp-", "tls-")}
 
 
 def test_every_honoured_key_has_a_test() -> None:
     honoured = {option.name for option in OPTIONS if option.state is State.HONOURED}
     elsewhere = CREDENTIAL_KEYS | TLS_KEYS | THIRD_PARTY_KEYS | DISCOVERY_KEYS | ALTERNATE_KEYS
-    elsewhere |= LOG_KEYS | PROCESS_KEYS
+    elsewhere |= LOG_KEYS | PROCESS_KEYS | FRONT_KEYS
     assert {row[0] for row in HONOURED} | elsewhere == honoured
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import subprocess
+from http.client import HTTPConnection
 from os import urandom
 from pathlib import Path
 
@@ -151,3 +152,19 @@ def test_a_device_that_is_not_there_is_a_problem(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=20)
     assert done.returncode == 1
     assert "relay-device: expected a network device of this machine, got 'nowhere7'" in done.stderr
+
+
+def test_http_is_answered_where_the_file_asks_for_it(tmp_path: Path) -> None:
+    lines = ["respond-http-unsupported", "acme-redirect=http://web.test/.well-known/"]
+    token = "abcdefghijklmnopqrstuvwxyz"
+    with start_server([*ACCOUNTS, *lines], tmp_path) as server:
+        for path, status, place in (
+            ("/", 400, None),
+            (f"/.well-known/acme-challenge/{token}", 301, f"http://web.test/.well-known/{token}"),
+        ):
+            connection = HTTPConnection("127.0.0.1", server.port, timeout=5)
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            assert (answer.status, answer.getheader("Location")) == (status, place)
+            answer.read()
+            connection.close()

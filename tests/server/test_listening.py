@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import pytest
@@ -31,6 +32,11 @@ class Ports:
 
     def listen_tls(self, ip: bytes, port: int) -> int:
         return self._listen("streams", "tls", ip, port)
+
+    def listen_fronts(
+        self, ip: bytes, port: int, *, fronts: Sequence[tuple[bytes, bytes]], plain: bool
+    ) -> int:
+        return self._listen("streams", f"{len(fronts)} fronts", ip, port)
 
     def retire_udp(self, ip: bytes, port: int) -> None:
         del self.open["datagrams", Address(ip, port)]
@@ -84,6 +90,17 @@ def test_a_failure_takes_everything_back() -> None:
         listeners.change((tcp(ONE, plain=False), udp(OTHER), udp(third)))
     assert ports.open == before
     assert set(listeners.opened) == opened
+
+
+def test_front_ends_are_named_anew() -> None:
+    one, other = ((bytes(4), bytes(4)),), ()
+    ports, listeners = make(Listener(Transport.TCP, ONE, fronts=one))
+    listeners.change((Listener(Transport.TCP, ONE, fronts=other),))
+    assert ports.open == {("streams", ONE): "0 fronts"}
+    listeners.change((tcp(ONE),))
+    assert ports.open == {("streams", ONE): "tcp"}
+    listeners.change((Listener(Transport.TCP, ONE, fronts=one),))
+    assert ports.open == {("streams", ONE): "1 fronts"}
 
 
 def test_a_listener_becomes_one_for_tls_alone_and_back() -> None:

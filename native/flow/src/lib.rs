@@ -10,6 +10,8 @@
 
 pub mod binding;
 pub mod gate;
+pub mod http;
+pub mod proxy;
 pub mod stream;
 
 mod allocation;

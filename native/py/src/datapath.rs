@@ -4,14 +4,14 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use ferryman_udp::{
-    Certificate, Choices, Credentials, Datapath as Native, Event, Mode, Outfit, Settings,
+    Certificate, Choices, Credentials, Datapath as Native, Event, Fronts, Mode, Outfit, Settings,
 };
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple};
 
 use crate::address::{
-    address_of, discovery_of, family_of, ip_bytes, raw_family, raw_five_tuple, RawDiscovery,
+    address_of, discovery_of, family_of, ip_bytes, ip_of, raw_family, raw_five_tuple, RawDiscovery,
 };
 use crate::command::command_of;
 use crate::gate::{gate_of, RawGate};
@@ -27,7 +27,7 @@ pub(crate) struct Datapath {
 #[pymethods]
 impl Datapath {
     #[new]
-    #[pyo3(signature = (*, fingerprint, mapped_address=false, workers=1, queue_limit=4096, pending_connections=4096, connection_timeout=60.0, source_connections=0, total_connections=0, software=false, binding="everyone", buffer=0, listening_device="", relay_device=""))]
+    #[pyo3(signature = (*, fingerprint, mapped_address=false, workers=1, queue_limit=4096, pending_connections=4096, connection_timeout=60.0, source_connections=0, total_connections=0, software=false, binding="everyone", buffer=0, listening_device="", relay_device="", respond_http_unsupported=false, acme_redirect=String::new()))]
     #[allow(clippy::too_many_arguments)] // Python names them
     fn new(
         fingerprint: bool,
@@ -43,6 +43,8 @@ impl Datapath {
         buffer: usize,
         listening_device: &str,
         relay_device: &str,
+        respond_http_unsupported: bool,
+        acme_redirect: String,
     ) -> PyResult<Self> {
         let connection_timeout = Duration::try_from_secs_f64(connection_timeout)
             .map_err(|error| PyValueError::new_err(format!("connection_timeout: {error}")))?;
@@ -55,6 +57,8 @@ impl Datapath {
                 served: served_of(binding)?,
                 source_connections,
                 total_connections,
+                respond_http_unsupported,
+                acme_redirect,
             },
             queue_limit,
             pending_connections,
@@ -100,6 +104,21 @@ impl Datapath {
             .map_err(os_error)
     }
 
+    #[pyo3(signature = (ip, port, *, fronts, plain))]
+    fn listen_fronts(
+        &self,
+        ip: &[u8],
+        port: u16,
+        fronts: Vec<(Vec<u8>, Vec<u8>)>,
+        plain: bool,
+    ) -> PyResult<u16> {
+        let fronts = fronts.iter().map(|(first, last)| Ok((ip_of(first)?, ip_of(last)?)));
+        let fronts = Fronts(fronts.collect::<PyResult<_>>()?);
+        self.native
+            .listen_fronts(address_of(ip, port)?, fronts, plain)
+            .map_err(os_error)
+    }
+
     fn retire_udp(&self, ip: &[u8], port: u16) -> PyResult<()> {
         self.native.retire_udp(address_of(ip, port)?);
         Ok(())
@@ -110,7 +129,7 @@ impl Datapath {
         Ok(())
     }
 
-    #[pyo3(signature = (*, fingerprint, mapped_address, source_connections, total_connections, software=false, binding="everyone"))]
+    #[pyo3(signature = (*, fingerprint, mapped_address, source_connections, total_connections, software=false, binding="everyone", respond_http_unsupported=false, acme_redirect=String::new()))]
     #[allow(clippy::too_many_arguments)] // Python names them
     fn choose(
         &self,
@@ -120,6 +139,8 @@ impl Datapath {
         total_connections: usize,
         software: bool,
         binding: &str,
+        respond_http_unsupported: bool,
+        acme_redirect: String,
     ) -> PyResult<()> {
         self.native.choose(Choices {
             fingerprint,
@@ -128,6 +149,8 @@ impl Datapath {
             served: served_of(binding)?,
             source_connections,
             total_connections,
+            respond_http_unsupported,
+            acme_redirect,
         });
         Ok(())
     }

@@ -1,4 +1,5 @@
-//! What carries a client's stream: TCP, or TLS over it. Which of them, the first octet tells.
+//! What carries a client's stream: TCP, or TLS over it. Which of them, the first octet tells. Before
+//! it a front end may have to say whose the stream is.
 //!
 //! Whoever reads and writes sees octets of the stream alone.
 
@@ -7,6 +8,7 @@ use std::net::{Shutdown, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
+use ferryman_flow::proxy::{header_untrusted, Announced, Header, PROXY_LIMIT};
 use rustls::ServerConfig;
 
 use crate::tls::{Content, Tls, RECORD};
@@ -25,6 +27,8 @@ pub(crate) struct Spoken {
 }
 
 enum Guise {
+    /// A front end is to say who the client is; what has come of that.
+    Announced(Spoken, Vec<u8>),
     /// Nothing has come yet.
     Unknown(Spoken),
     Plain,
@@ -56,6 +60,45 @@ impl Carrier {
         }
     }
 
+    /// A stream of which a front end says first whose it is (PROXY protocol).
+    pub(crate) fn announced(stream: TcpStream, spoken: Spoken) -> Self {
+        Self {
+            stream,
+            guise: Guise::Announced(spoken, Vec::new()),
+        }
+    }
+
+    /// Whether a front end has yet to say whose the stream is: nothing is read before `announcement`
+    /// has heard it.
+    pub(crate) fn is_unannounced(&self) -> bool {
+        matches!(self.guise, Guise::Announced(..))
+    }
+
+    /// Reads on in what the front end says and no further; returns it when it is complete. `None` in
+    /// it: the front end speaks for itself. InvalidData for what is no PROXY header, otherwise as
+    /// `read`.
+    pub(crate) fn announcement(&mut self) -> io::Result<Option<Announced>> {
+        let Guise::Announced(spoken, header) = &mut self.guise else {
+            return Ok(None);
+        };
+        let mut room = [0; PROXY_LIMIT];
+        let held = header.len();
+        room[..held].copy_from_slice(header);
+        let end = held + peek_some(&self.stream, &mut room[held..])?;
+        let (length, announced) = match header_untrusted(&room[..end]) {
+            Header::Complete(length, announced) => (length, announced),
+            Header::NeedMore => {
+                self.stream.read_exact(&mut room[held..end])?;
+                header.extend_from_slice(&room[held..end]);
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            Header::Bad => return Err(io::ErrorKind::InvalidData.into()),
+        };
+        self.stream.read_exact(&mut room[held..length])?;
+        self.guise = Guise::Unknown(spoken.clone());
+        Ok(announced)
+    }
+
     pub(crate) fn is_tls(&self) -> bool {
         matches!(self.guise, Guise::Tls(_))
     }
@@ -63,7 +106,7 @@ impl Carrier {
     /// Whether the next read may cost the arithmetic of a TLS handshake.
     pub(crate) fn is_handshaking(&self) -> bool {
         match &self.guise {
-            Guise::Unknown(_) => true,
+            Guise::Announced(..) | Guise::Unknown(_) => true,
             Guise::Plain => false,
             Guise::Tls(tls) => tls.is_handshaking(),
         }
@@ -77,7 +120,7 @@ impl Carrier {
     /// How much room `read` needs to take `fresh` octets from the network.
     pub(crate) fn room_to_read(&self, fresh: usize) -> usize {
         match &self.guise {
-            Guise::Unknown(_) => RECORD + fresh,
+            Guise::Announced(..) | Guise::Unknown(_) => RECORD + fresh,
             Guise::Plain => fresh,
             Guise::Tls(tls) => tls.landing() + fresh,
         }
@@ -160,9 +203,7 @@ impl AsFd for Carrier {
 
 fn guise(stream: &TcpStream, spoken: &Spoken) -> io::Result<Guise> {
     let mut first = [0];
-    if stream.peek(&mut first)? == 0 {
-        return Err(io::ErrorKind::UnexpectedEof.into());
-    }
+    peek_some(stream, &mut first)?;
     match (&spoken.tls, first[0] == TLS_HANDSHAKE) {
         (Some(config), true) => Ok(Guise::Tls(Box::new(Tls::new(Arc::clone(config))?))),
         (_, false) if spoken.plain => Ok(Guise::Plain),
@@ -180,6 +221,13 @@ fn flush(stream: &mut TcpStream, tls: &mut Tls, spare: &mut Vec<Vec<u8>>) -> io:
 
 fn read_some(stream: &mut TcpStream, room: &mut [u8]) -> io::Result<usize> {
     match stream.read(room)? {
+        0 => Err(io::ErrorKind::UnexpectedEof.into()),
+        count => Ok(count),
+    }
+}
+
+fn peek_some(stream: &TcpStream, room: &mut [u8]) -> io::Result<usize> {
+    match stream.peek(room)? {
         0 => Err(io::ErrorKind::UnexpectedEof.into()),
         count => Ok(count),
     }

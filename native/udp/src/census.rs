@@ -16,6 +16,18 @@ struct Counts {
     of_source: HashMap<Source, usize>,
 }
 
+impl Counts {
+    /// A source has one less.
+    fn forget(&mut self, source: Source) {
+        if let Some(count) = self.of_source.get_mut(&source) {
+            *count -= 1;
+            if *count == 0 {
+                self.of_source.remove(&source);
+            }
+        }
+    }
+}
+
 /// The counts.
 #[derive(Default)]
 pub(crate) struct Census {
@@ -42,16 +54,28 @@ impl Census {
         Ok(())
     }
 
+    /// One that was counted for one source is the other's, or why not; then it is counted as before.
+    pub(crate) fn pass(&self, from: Source, to: Source, limits: Limits) -> Result<(), Full> {
+        let mut counts = self.lock();
+        let of_source = counts.of_source.get(&to).copied().unwrap_or(0);
+        // In all there is none more.
+        if let Some(full) = limits.full(of_source, 0) {
+            return Err(full);
+        }
+        counts.forget(from);
+        counts
+            .of_source
+            .entry(to)
+            .and_modify(|count| *count += 1)
+            .or_insert(1);
+        Ok(())
+    }
+
     /// One less.
     pub(crate) fn leave(&self, source: Source) {
         let mut counts = self.lock();
         counts.in_all = counts.in_all.saturating_sub(1);
-        if let Some(count) = counts.of_source.get_mut(&source) {
-            *count -= 1;
-            if *count == 0 {
-                counts.of_source.remove(&source);
-            }
-        }
+        counts.forget(source);
     }
 
     fn lock(&self) -> MutexGuard<'_, Counts> {
@@ -86,5 +110,28 @@ mod tests {
         census.leave(one);
         census.leave(other);
         assert!(census.lock().of_source.is_empty());
+    }
+
+    #[test]
+    fn a_connection_that_turns_out_to_be_anothers_is_counted_for_the_other() {
+        let census = Census::default();
+        let limits = Limits {
+            of_source: 1,
+            in_all: 2,
+        };
+        let (front, client) = (
+            Source::of([192, 0, 2, 1].into()),
+            Source::of([192, 0, 2, 2].into()),
+        );
+        for _ in 0..2 {
+            assert_eq!(census.enter(front, limits.of_all()), Ok(()));
+        }
+        assert_eq!(census.enter(front, limits.of_all()), Err(Full::All));
+        assert_eq!(census.pass(front, client, limits), Ok(()));
+        assert_eq!(census.pass(front, client, limits), Err(Full::Source));
+        census.leave(front);
+        census.leave(client);
+        assert!(census.lock().of_source.is_empty());
+        assert_eq!(census.lock().in_all, 0);
     }
 }

@@ -5,10 +5,12 @@ use std::mem;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use ferryman_flow::proxy::Announced;
 use ferryman_flow::Source;
 
 use crate::census::Census;
 use crate::connection::{Connection, Role, Standing};
+use crate::limits::{Full, Limits};
 use crate::sources::Sources;
 
 /// All connections, by their numbers.
@@ -79,6 +81,33 @@ impl Connections {
     pub(crate) fn take_over(&mut self, mut connection: Connection, now: u64) {
         connection.standing = Standing::Pending { since: now };
         self.insert(connection, now);
+    }
+
+    /// A pending connection that was counted for the front end that passes it on is a client's from
+    /// now on. Where the client has too many, all is as it was.
+    pub(crate) fn introduce(
+        &mut self,
+        number: u64,
+        announced: Announced,
+        limits: Limits,
+    ) -> Result<(), Full> {
+        let Some(connection) = self.open.get_mut(&number) else {
+            return Ok(());
+        };
+        let (front, client) = (source(connection), Source::of(announced.client.ip()));
+        self.census.pass(front, client, limits)?;
+        let five_tuple = &mut connection.five_tuple;
+        five_tuple.client = announced.client;
+        if five_tuple.server.ip().is_loopback() {
+            five_tuple.server = announced.server;
+        }
+        if let Standing::Pending { since } = connection.standing {
+            self.settle(front, (since, number));
+            self.sources.remove(front);
+            self.sources.add(client);
+            self.wait(client, (since, number));
+        }
+        Ok(())
     }
 
     /// Forgets a connection; dropping it closes it.

@@ -14,7 +14,7 @@ use ferryman_flow::binding::Served;
 use ferryman_flow::{gate, Discovery, Family};
 use ferryman_xdp::{Attached, Mode, Program, Trouble as XdpTrouble};
 
-use crate::acceptor::Acceptor;
+use crate::acceptor::{Acceptor, Fronts, Speech};
 use crate::bell::Bell;
 use crate::certificate::Certificate;
 use crate::counters::Counters;
@@ -28,7 +28,7 @@ use crate::router::Router;
 use crate::worker::Worker;
 
 /// What an operator may choose anew at any time.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Choices {
     /// Whether every Binding answer carries FINGERPRINT.
     pub fingerprint: bool,
@@ -42,6 +42,10 @@ pub struct Choices {
     pub source_connections: usize,
     /// How many connections may be open in all; 0 is no limit.
     pub total_connections: usize,
+    /// Whether HTTP on a port of TURN is told that it is not spoken.
+    pub respond_http_unsupported: bool,
+    /// Where ACME's challenges are sent on to: what stands before the token; empty for nowhere.
+    pub acme_redirect: String,
 }
 
 /// How a datapath begins.
@@ -194,18 +198,30 @@ impl Datapath {
     /// Answers and admits in this way from now on. NAT behaviour discovery is offered no more,
     /// until it is offered again.
     pub fn choose(&self, choices: Choices) {
-        self.post(|_| Order::Choose(choices));
+        let choices = Arc::new(choices);
+        self.post(|_| Order::Choose(Arc::clone(&choices)));
     }
 
     /// Binds a TCP socket for clients, for each worker, who may speak TLS as well once there is a certificate;
     /// returns its port.
     pub fn listen_tcp(&self, address: SocketAddr) -> io::Result<u16> {
-        self.accept(address, true)
+        self.accept(address, true, None)
     }
 
     /// Binds a TCP socket for clients who speak TLS; returns its port.
     pub fn listen_tls(&self, address: SocketAddr) -> io::Result<u16> {
-        self.accept(address, false)
+        self.accept(address, false, None)
+    }
+
+    /// Binds a TCP socket for front ends, who say with the PROXY protocol who their clients are;
+    /// returns its port. The clients speak as at `listen_tcp`, or without `plain` as at `listen_tls`.
+    pub fn listen_fronts(
+        &self,
+        address: SocketAddr,
+        fronts: Fronts,
+        plain: bool,
+    ) -> io::Result<u16> {
+        self.accept(address, plain, Some(Arc::new(fronts)))
     }
 
     /// Proves with this certificate who the server is, to all who connect from now on; may be
@@ -226,9 +242,17 @@ impl Datapath {
         self.post(|_| Order::ServeDtls(None));
     }
 
-    fn accept(&self, address: SocketAddr, plain: bool) -> io::Result<u16> {
+    fn accept(
+        &self,
+        address: SocketAddr,
+        plain: bool,
+        fronts: Option<Arc<Fronts>>,
+    ) -> io::Result<u16> {
         let sockets = self.places.streams(address, &self.crew)?;
-        self.post(|worker| Order::Accept(Acceptor::of(Arc::clone(&sockets), worker, plain)));
+        let speech = Speech { plain, fronts };
+        self.post(|worker| {
+            Order::Accept(Acceptor::of(Arc::clone(&sockets), worker, speech.clone()))
+        });
         Ok(sockets.address().port())
     }
 

@@ -78,6 +78,12 @@ impl Forwarder {
         self.shared.crew.census.enter(Source::of(client), limits)
     }
 
+    /// Makes room for one more connection of a front end, whose clients are yet to be told apart.
+    pub(crate) fn enter_front(&self, front: IpAddr) -> Result<(), Full> {
+        let limits = self.limits.of_all();
+        self.shared.crew.census.enter(Source::of(front), limits)
+    }
+
     /// A datagram from a client, which is one message.
     pub(crate) fn take_from_client(
         &mut self,

@@ -78,7 +78,7 @@ pub(crate) enum Order {
     Unlisten(SocketAddr),
     Discover(Discovery),
     /// Answer and admit in this way from now on; discovery is offered no more.
-    Choose(Choices),
+    Choose(Arc<Choices>),
     /// Offer discovery over this family no more.
     Withdraw(Family),
     /// Tell strangers this without asking the engine.

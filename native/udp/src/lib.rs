@@ -24,6 +24,8 @@ mod dtls;
 mod error_queue;
 mod fixed;
 mod forwarder;
+mod fronts;
+mod http;
 mod inbox;
 mod join;
 mod lanes;
@@ -55,6 +57,7 @@ mod tcp_relay_socket;
 mod tls;
 mod worker;
 
+pub use acceptor::Fronts;
 pub use certificate::Certificate;
 pub use datapath::{Choices, Datapath, Settings};
 pub use ferryman_dtls::{Credentials, Trouble};

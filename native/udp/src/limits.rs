@@ -10,8 +10,8 @@ pub(crate) struct Limits {
     pub(crate) in_all: usize,
 }
 
-impl From<Choices> for Limits {
-    fn from(choices: Choices) -> Self {
+impl From<&Choices> for Limits {
+    fn from(choices: &Choices) -> Self {
         Self {
             of_source: choices.source_connections,
             in_all: choices.total_connections,
@@ -20,6 +20,14 @@ impl From<Choices> for Limits {
 }
 
 impl Limits {
+    /// Without a limit for each source.
+    pub(crate) fn of_all(self) -> Self {
+        Self {
+            of_source: 0,
+            ..self
+        }
+    }
+
     /// Why there is no room for one more, where so many are open of its source and in all.
     pub(crate) fn full(self, of_source: usize, in_all: usize) -> Option<Full> {
         if self.in_all > 0 && in_all >= self.in_all {

@@ -9,6 +9,8 @@ use crate::acceptor::Acceptor;
 use crate::batch_out::Via;
 use crate::clock::SECOND;
 use crate::datapath::Choices;
+use crate::http::Http;
+use crate::limits::Limits;
 use crate::listener::Listener;
 use crate::poller::{Interest, Token};
 use crate::worker::Worker;
@@ -59,14 +61,15 @@ impl Worker {
         }
     }
 
-    pub(crate) fn choose(&mut self, choices: Choices) {
+    pub(crate) fn choose(&mut self, choices: &Choices) {
         let binding = &mut self.forwarder.binding;
         binding.fingerprint = choices.fingerprint;
         binding.mapped_address = choices.mapped_address;
         binding.software = choices.software;
         binding.served = choices.served;
         binding.discovery.clear();
-        self.forwarder.limits = choices.into();
+        self.forwarder.limits = Limits::from(choices);
+        self.http = Http::from(choices);
     }
 
     /// Once a second while there are any: closes the retired listeners that have no client left.

@@ -75,7 +75,7 @@ impl Worker {
                 Order::Discover(discovery) => self.forwarder.binding.offer(discovery),
                 Order::Retire(address) => self.retire(address),
                 Order::Unlisten(address) => self.unlisten(address),
-                Order::Choose(choices) => self.choose(choices),
+                Order::Choose(choices) => self.choose(&choices),
                 Order::Secure(config) => self.tls = config,
                 Order::ServeDtls(Some(endpoint)) => self.serve_dtls(endpoint),
                 Order::ServeDtls(None) => self.forwarder.dtls.stop(),

@@ -7,11 +7,11 @@ use std::net::IpAddr;
 use ferryman_flow::{stream, FiveTuple, Transport};
 
 use crate::acceptor::Accepted;
-use crate::carrier::{Carrier, Spoken};
 use crate::clock::SECOND;
 use crate::connection::{Connection, Leading, Role, Standing};
 use crate::counters::Counter;
 use crate::forwarder::Taken;
+use crate::http::Other;
 use crate::inbox::Order;
 use crate::limits::Full;
 use crate::poller::{Interest, Token};
@@ -49,13 +49,10 @@ impl Worker {
                         server,
                         socket,
                     };
-                    let spoken = Spoken {
-                        plain: acceptor.plain,
-                        tls: self.tls.clone(),
-                    };
-                    let carrier = Carrier::new(stream, spoken);
+                    let carrier = acceptor.carrier(stream, self.tls.clone());
                     self.admit(Connection::new(carrier, five_tuple, self.forwarder.now));
                 }
+                Accepted::Impostor(client) => self.send_away(client),
                 Accepted::Useless => {}
                 Accepted::Nothing => return,
                 Accepted::Exhausted => return self.rest(place),
@@ -65,7 +62,12 @@ impl Worker {
 
     fn admit(&mut self, connection: Connection) {
         let client = connection.five_tuple.client.ip();
-        if let Err(full) = self.forwarder.enter(client, false) {
+        let entered = if connection.carrier.is_unannounced() {
+            self.forwarder.enter_front(client)
+        } else {
+            self.forwarder.enter(client, false)
+        };
+        if let Err(full) = entered {
             return self.turn_away(client, full);
         }
         let token = Token::Connection(connection.five_tuple.socket);
@@ -140,6 +142,9 @@ impl Worker {
         }
         if connection.is_held() {
             return;
+        }
+        if connection.carrier.is_unannounced() {
+            return self.read_announcement(number);
         }
         let was_handshaking = connection.carrier.is_handshaking();
         if was_handshaking && self.handshakes == 0 {
@@ -293,7 +298,11 @@ impl Worker {
                 stream::Frame::NeedMore => break,
                 stream::Frame::Bad => {
                     self.note_asked(number, asked > 0);
-                    return self.close(number);
+                    match self.answer_http(number, piece) {
+                        Other::Waits => break,
+                        Other::Answered => return,
+                        Other::Nothing => return self.close(number),
+                    }
                 }
             }
         }

@@ -22,6 +22,8 @@ use crate::datapath::Settings;
 use crate::dtls::Dtls;
 use crate::error_queue;
 use crate::forwarder::Forwarder;
+use crate::http::Http;
+use crate::limits::Limits;
 use crate::options::kernel_cuts_trains;
 use crate::pace::Pace;
 use crate::parcels::Parcels;
@@ -56,6 +58,8 @@ pub(crate) struct Worker {
     /// How many more handshakes go on in this turn.
     pub(crate) handshakes: usize,
     pub(crate) peers: PeerStreams,
+    /// What HTTP gets.
+    pub(crate) http: Http,
 }
 
 impl Worker {
@@ -77,7 +81,7 @@ impl Worker {
             relays: Vec::new(),
             connections: Connections::new(pending, timeout, &crew.census),
             dtls: Dtls::new(Associations::new(pending, workers, timeout, &crew.census)),
-            limits: settings.choices.into(),
+            limits: Limits::from(&settings.choices),
             parcels: crew.inboxes.iter().map(|_| Parcels::default()).collect(),
             shared,
             out: BatchOut::new(Post::new(kernel_cuts_trains())),
@@ -104,6 +108,7 @@ impl Worker {
             arrivals: 0,
             handshakes: HANDSHAKES,
             peers,
+            http: Http::from(&settings.choices),
         })
     }
 

@@ -103,6 +103,8 @@ class Running:
             total_connections=configuration.total_connections,
             software=configuration.software,
             binding=configuration.binding.value,
+            respond_http_unsupported=configuration.respond_http_unsupported,
+            acme_redirect=configuration.acme_redirect,
         )
         relays_as_before = _relaying(settings) == _relaying(self.externals.settings)
         self.configuration, self.externals.settings = configuration, settings

@@ -140,7 +140,9 @@ async def _run(
         if flags.greeting:
             alternate = configuration.alternate_port if configuration.discovery else None
             opened_at = running.listeners.opened
-            greeted = tuple(one for one in opened_at if one.address.port != alternate)
+            greeted = tuple(
+                one for one in opened_at if one.address.port != alternate and one.fronts is None
+            )
             name = running.secured.name if running.secured is not None else None
             greet(configuration, secrets, running.addresses, greeted, name)
         standing.serving()
@@ -159,6 +161,8 @@ def _datapath(configuration: Configuration) -> _native.Datapath:
         total_connections=configuration.total_connections,
         software=configuration.software,
         binding=configuration.binding.value,
+        respond_http_unsupported=configuration.respond_http_unsupported,
+        acme_redirect=configuration.acme_redirect,
         buffer=configuration.socket_buffer,
         listening_device=configuration.listening_device,
         relay_device=configuration.relay_device,

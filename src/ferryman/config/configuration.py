@@ -40,7 +40,8 @@ class Configuration(BaseModel):
     for ever; a quota, `bytes_per_second` (of one allocation, each way) or `capacity` (of all, in
     bytes per second) of 0: no limit. A device "": any; `socket_buffer` 0: the datapath's own;
     `workers` 0: one for each processor. `offload`: interfaces that have the kernel forward
-    channels, or `auto` alone; `offload_mode`: how, or `auto`.
+    channels, or `auto` alone; `offload_mode`: how, or `auto`. `proxy_port` 0: none;
+    `proxy_fronts`: who may connect to it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
@@ -57,6 +58,8 @@ class Configuration(BaseModel):
     discovery: bool
     udp: bool
     tcp: bool
+    proxy_port: int
+    proxy_fronts: tuple[PeerRule, ...]
     tls: Tls | None
 
     relay_ips: tuple[bytes, ...]
@@ -112,6 +115,8 @@ class Configuration(BaseModel):
     stun_only: bool
     binding: Binding
     software: bool
+    respond_http_unsupported: bool
+    acme_redirect: str
 
     log_level: LogLevel
     log_format: LogFormat

@@ -104,6 +104,16 @@ def _some_text(text: str, resolve: Resolve) -> str:
 
 TEXT = Kind("TEXT", _some_text, free=True)
 FILE = Kind("FILE", _text, free=True)
+
+
+def _url(text: str, resolve: Resolve) -> str:
+    """Goes into a header as it is written: printable ASCII without blanks."""
+    if not re.fullmatch("https?://[!-~]{1,1000}", text):
+        raise BadValueError("expected a URL that begins with http:// or https://")
+    return text
+
+
+URL = Kind("URL", _url, free=True)
 FOLDER = Kind("FOLDER", _some_text, free=True)
 
 

@@ -13,6 +13,7 @@ from ferryman.config.check_discovery import check_discovery
 from ferryman.config.chosen import Chosen, choose
 from ferryman.config.configuration import Configuration
 from ferryman.config.file_reader import read_file, report_unknown
+from ferryman.config.front_ends import front_ends
 from ferryman.config.given import Given
 from ferryman.config.kinds import AUTO, OFF
 from ferryman.config.log_output import log_output
@@ -95,6 +96,8 @@ def _configured(path: Path | None, chosen: Chosen, findings: Findings) -> Config
         discovery=chosen.one("rfc5780", bool),
         udp=not chosen.one("no-udp", bool),
         tcp=not chosen.one("no-tcp", bool),
+        proxy_port=chosen.one("tcp-proxy-port", int),
+        proxy_fronts=front_ends(chosen, findings),
         tls=choose_tls(chosen, findings, _state_folder(chosen), has_file=path is not None),
         relay_ips=_relay_ips(chosen),
         relay_device=chosen.maybe("relay-device", str) or "",
@@ -145,6 +148,8 @@ def _configured(path: Path | None, chosen: Chosen, findings: Findings) -> Config
         stun_only=chosen.one("stun-only", bool),
         binding=_binding(chosen),
         software=chosen.one("software-attribute", bool),
+        respond_http_unsupported=chosen.one("respond-http-unsupported", bool),
+        acme_redirect=chosen.maybe("acme-redirect", str) or "",
         log_level=_log_level(chosen),
         log_format=LogFormat(chosen.one("log-format", str)),
         log_output=log_output(chosen, findings),

@@ -11,6 +11,7 @@ from ferryman.config.kinds import (
     EXTERNAL,
     FILE,
     OFFLOAD,
+    PEERS,
     PORT,
     RELAY_PORT,
     SECRET,
@@ -18,6 +19,7 @@ from ferryman.config.kinds import (
     SWITCH,
     TEXT,
     TLS_ALTERNATE,
+    URL,
     choice,
     seconds,
     whole,
@@ -28,7 +30,6 @@ from ferryman.config.option import Option, Section, declined, ignored, not_built
 _OLDER = "TLS 1.2 and 1.3 are spoken, and nothing older"
 _FINITE = "keys are exchanged over elliptic curves (ECDHE), which has no such parameters"
 _NO_TLS_DISCOVERY = "RFC 5780 is answered on listening-port and alt-listening-port only"
-_NO_HTTP = "HTTP on a TURN port gets no answer"
 _STAY = "clients stay on the port that they came to"
 _NO_MULTIPLEX = "every allocation has a relay port of its own"
 _BATCHES = "the datapath chooses its own batches"
@@ -59,8 +60,21 @@ LISTENER_OPTIONS = (
     not_built(
         "alt-tls-listening-port", PORT, _L, "second TLS port, for RFC 5780", _NO_TLS_DISCOVERY
     ),
-    not_built(
-        "tcp-proxy-port", PORT, _L, "port for the PROXY protocol", "the PROXY protocol is not read"
+    Option(
+        "tcp-proxy-port",
+        PORT,
+        _L,
+        "port for front ends that speak the PROXY protocol; clients over TCP and TLS then come "
+        "through it alone; 0: none",
+        "0",
+    ),
+    Option(
+        "tcp-proxy-from",
+        PEERS,
+        _L,
+        "front ends that are believed: address, network, first-last or host; none: private "
+        "addresses; this machine always is",
+        repeatable=True,
     ),
     Option("aux-server", ENDPOINT, _L, "one more address and port to listen on", repeatable=True),
     not_built("udp-self-balance", SWITCH, _L, "send clients to aux servers", _STAY),
@@ -79,8 +93,13 @@ LISTENER_OPTIONS = (
     not_built(
         "drop-invalid-packets-log", SWITCH, _L, "log them", "they are counted and not logged"
     ),
-    not_built("respond-http-unsupported", SWITCH, _L, "400 for HTTP on a TURN port", _NO_HTTP),
-    not_built("acme-redirect", TEXT, _L, "where to send ACME challenges", _NO_HTTP),
+    Option("respond-http-unsupported", SWITCH, _L, "answer HTTP on a TURN port with 400", "no"),
+    Option(
+        "acme-redirect",
+        URL,
+        _L,
+        "redirect ACME challenges on a TURN port: the URL that their token is appended to",
+    ),
 )
 
 _R = Section.RELAY

@@ -82,6 +82,8 @@ class Datapath:
         buffer: int = 0,
         listening_device: str = "",
         relay_device: str = "",
+        respond_http_unsupported: bool = False,
+        acme_redirect: str = "",
     ) -> Datapath:
         """`fingerprint`: every Binding answer carries FINGERPRINT. `mapped_address`: every Binding
         success carries MAPPED-ADDRESS, too. `workers`: how many worker threads there are, 0 for
@@ -95,7 +97,9 @@ class Datapath:
         are answered, `everyone`'s, `nobody`'s, or those of clients who have `proved` themselves to
         the engine. `buffer`: octets that a UDP socket may have waiting each way; 0 for the usual
         number. `listening_device`, `relay_device`: the device of all sockets for clients, and for
-        peers; "" for any. OSError when there is no descriptor left.
+        peers; "" for any. `respond_http_unsupported`: HTTP over TCP or TLS is answered with 400.
+        `acme_redirect`: a URL that the tokens of ACME's challenges are appended to, for a redirect;
+        "" for none. OSError when there is no descriptor left.
         """
 
     def listen_udp(self, ip: bytes, port: int) -> int:
@@ -107,6 +111,15 @@ class Datapath:
 
     def listen_tls(self, ip: bytes, port: int) -> int:
         """The same for TLS and nothing else."""
+
+    def listen_fronts(
+        self, ip: bytes, port: int, *, fronts: Sequence[tuple[bytes, bytes]], plain: bool
+    ) -> int:
+        """The same for front ends, who say by the PROXY protocol (version 1 or 2) who each client
+        is; then the client speaks TCP or TLS, without `plain` TLS alone. `fronts`: the first and
+        the last IP of those who may connect, and this machine may. All others are closed, and so
+        is a connection that does not begin with the protocol. ValueError for an IP that is none,
+        OSError."""
 
     def retire_udp(self, ip: bytes, port: int) -> None:
         """Serves no new clients over UDP at this address. Those with an allocation or a DTLS
@@ -125,6 +138,8 @@ class Datapath:
         total_connections: int,
         software: bool = False,
         binding: str = "everyone",
+        respond_http_unsupported: bool = False,
+        acme_redirect: str = "",
     ) -> None:
         """Changes these from now on; connections that are open stay. NAT behaviour discovery is
         offered no more, until it is offered again."""

@@ -6,8 +6,9 @@ Knows no protocol. Clients of a listener that is given up are the datapath's aff
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import NamedTuple, Protocol
 
 from structlog.typing import FilteringBoundLogger
@@ -26,6 +27,9 @@ class Listening(Protocol):
     def listen_udp(self, ip: bytes, port: int) -> int: ...
     def listen_tcp(self, ip: bytes, port: int) -> int: ...
     def listen_tls(self, ip: bytes, port: int) -> int: ...
+    def listen_fronts(
+        self, ip: bytes, port: int, *, fronts: Sequence[tuple[bytes, bytes]], plain: bool
+    ) -> int: ...
     def retire_udp(self, ip: bytes, port: int) -> None: ...
     def retire_tcp(self, ip: bytes, port: int) -> None: ...
 
@@ -134,6 +138,8 @@ class Listeners:
         datapath = self._datapath
         if not listener.transport.is_stream:
             return datapath.listen_udp
+        if listener.fronts is not None:
+            return partial(datapath.listen_fronts, fronts=listener.fronts, plain=listener.plain)
         return datapath.listen_tcp if listener.plain else datapath.listen_tls
 
     def _retire(self, listener: Listener) -> None:
@@ -150,8 +156,11 @@ def _place(listener: Listener) -> Place:
 
 
 def _is_same(one: Listener, other: Listener | None) -> bool:
-    return other is not None and (one.plain == other.plain or not one.transport.is_stream)
+    if other is None or not one.transport.is_stream:
+        return other is not None
+    return (one.plain, one.fronts) == (other.plain, other.fronts)
 
 
 def _name(listener: Listener) -> str:
-    return listener.transport.name.lower()
+    name = listener.transport.name.lower()
+    return name if listener.fronts is None else f"{name} behind front ends"

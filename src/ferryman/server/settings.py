@@ -14,12 +14,14 @@ class Listener:
     """`address` may be a wildcard; port 0 lets the system choose.
 
     Over TCP, TLS is spoken as well when there is a certificate. `plain`: so is TCP alone on a TLS
-    listener.
+    listener. `fronts`: only front ends connect, who say by the PROXY protocol who their clients
+    are: the first and the last raw IP of those that may.
     """
 
     transport: Transport
     address: Address
     plain: bool = True
+    fronts: tuple[tuple[bytes, bytes], ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
