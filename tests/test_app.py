@@ -6,16 +6,19 @@ import contextlib
 import os
 import resource
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from ferryman.app.log_output import open_log_output
+from ferryman.app.nonces import clock_watch
 from ferryman.app.own_addresses import own_address_watch
 from ferryman.config.values import LogOutput, LogStream
 from ferryman.engine.nonce import Nonces
 from ferryman.engine.peer_rules import PeerPolicy, PeerRules
+from ferryman.engine.settings import SECOND
 from ferryman.engine.settings import Settings as EngineSettings
 from ferryman.engine.state import State
 from ferryman.engine.ticket import Tickets
@@ -128,3 +131,18 @@ def test_a_daemon_that_can_log_nowhere_says_so_before_it_leaves_the_terminal(
     ]
     stream.write_line("hello", "info")
     assert capfd.readouterr().err == "hello\n"
+
+
+def test_shared_nonces_follow_the_wall_clock_and_others_do_not() -> None:
+    state = watched(frozenset())
+    told: list[int] = []
+    look = clock_watch(state, lambda: told.append(state.nonces.ahead))
+    alone = state.nonces
+    look()
+    assert state.nonces is alone
+    state.nonces = alone.at(time.time_ns() - time.monotonic_ns() + 2 * SECOND)
+    look()
+    (ahead,) = told
+    assert abs(ahead - (time.time_ns() - time.monotonic_ns())) < SECOND
+    look()
+    assert len(told) == 1

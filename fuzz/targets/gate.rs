@@ -11,7 +11,7 @@ const COOKIE: &[u8] = b"obMatJos2gAAA";
 
 fn gate() -> Gate {
     let mut gate = Gate::default();
-    gate.set(Nonces::new(COOKIE, b"key").map(|nonces| Settings {
+    gate.set(Nonces::new(COOKIE, b"key", 0).map(|nonces| Settings {
         realm: b"ferry.example".to_vec(),
         nonces,
         lifetime: 600,

@@ -7,6 +7,7 @@ from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from ferryman.config import Configuration, ExternalAddress, LogFormat, LogLevel, Severity
 from ferryman.config.kinds import Kind
@@ -54,6 +55,7 @@ HONOURED: list[tuple[str, str | None, str, object, object]] = [
     ("realm", "example.com", "realm", None, "example.com"),
     ("rest-api-separator", "-", "rest_separator", ":", "-"),
     ("stale-nonce", "10", "nonce_lifetime", 600, 10),
+    ("stateless-nonce-secret", "s" * 16, "nonce_secret", None, SecretStr("s" * 16)),
     ("peer-policy", "coturn", "peer_policy", PeerPolicy.PUBLIC, PeerPolicy.COTURN),
     ("allowed-peer-ip", "10.0.0.1", "allowed_peers", (), (
         PeerRule(ip("10.0.0.1"), ip("10.0.0.1"), "allowed-peer-ip=10.0.0.1 (command line)"),

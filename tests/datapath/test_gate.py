@@ -43,15 +43,22 @@ SETTINGS = st.builds(
     third_party=st.sampled_from(["", "auth.example", "n" * 200]),
     unauthorized_per_second=st.just(0),
 )
+# Nanoseconds: none, until a second is over, until the seconds begin anew, and UNIX time.
+AHEAD = st.sampled_from([0, SECOND - 1, (2**31 - 700) * SECOND, 1_800_000_000_123_456_789])
+AGES = [0, 1, LIFETIME - 1, LIFETIME, LIFETIME + 39, -1, -60, -61]
 METHODS = [int(method) for method in Method] + [0x005, 0x100, 0xFFF]
 
 
 class Gates:
     """A desk and the gate that was made of it."""
 
-    def __init__(self, settings: Settings = UNLIMITED, *, usernames: bool = False) -> None:
+    def __init__(
+        self, settings: Settings = UNLIMITED, *, usernames: bool = False, ahead: int = 0
+    ) -> None:
         self.desk = Desk(settings, nonce_lifetime=LIFETIME)
-        self.desk.state.nonces = Nonces(b"secret", LIFETIME, anonymous_usernames=usernames)
+        self.desk.state.nonces = Nonces(
+            b"secret", LIFETIME, anonymous_usernames=usernames, ahead=ahead
+        )
         gate = gate_of(self.desk.state)
         assert gate is not None
         self.native = _native.Gate(door.pack_gate(gate))
@@ -75,7 +82,7 @@ class Gates:
 def requests(draw: st.DrawFn, gates: Gates, client: FiveTuple) -> tuple[bytes, bool]:
     """A request by `client`, and whether its nonce was given to it (however long ago)."""
     nonces, now = gates.desk.state.nonces, gates.desk.now
-    then = now - draw(st.sampled_from([0, 1, LIFETIME - 1, LIFETIME, LIFETIME + 39])) * SECOND
+    then = now - draw(st.sampled_from(AGES)) * SECOND
     offer = draw(st.sampled_from(Offer))
     other = client._replace(client=Address.of("192.0.2.77", 7))
     given_to = draw(st.sampled_from([client, client, other]))
@@ -108,11 +115,11 @@ def requests(draw: st.DrawFn, gates: Gates, client: FiveTuple) -> tuple[bytes, b
     return packet, is_ours
 
 
-@given(st.data(), SETTINGS, st.booleans(), CLIENTS)
+@given(st.data(), SETTINGS, st.booleans(), AHEAD, CLIENTS)
 def test_the_gate_and_the_engine_say_the_same(
-    data: st.DataObject, settings: Settings, usernames: bool, client: FiveTuple
+    data: st.DataObject, settings: Settings, usernames: bool, ahead: int, client: FiveTuple
 ) -> None:
-    gates = Gates(settings, usernames=usernames)
+    gates = Gates(settings, usernames=usernames, ahead=ahead)
     packet, _ = data.draw(requests(gates, client))
     gates.agree(client, packet)
 

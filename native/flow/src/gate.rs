@@ -178,18 +178,17 @@ impl Settings {
         let Some(nonce) = shown.nonce.filter(|_| shown.realm && shown.user) else {
             return Some(Refusal::Bad);
         };
-        match self.nonces.read_untrusted(nonce, client) {
+        match self.nonces.read_untrusted(nonce, client, now) {
             None => challenge(438, false),
             // Whether the algorithms are right, which comes first, the engine can tell.
             Some(_) if shown.algorithms => None,
-            Some(issued) if self.is_long_stale(issued, now) => challenge(438, issued.is_md5),
+            Some(issued) if self.is_long_stale(issued) => challenge(438, issued.is_md5),
             Some(_) => None,
         }
     }
 
-    fn is_long_stale(&self, issued: Issued, now: u64) -> bool {
-        let age = (now / SECOND).saturating_sub(issued.at);
-        self.lifetime != 0 && age >= self.lifetime + RETRANSMISSIONS
+    fn is_long_stale(&self, issued: Issued) -> bool {
+        self.lifetime != 0 && issued.age >= self.lifetime + RETRANSMISSIONS
     }
 
     /// The means to do better; with `brevity` 1 and 2 less and less, and a decoy for the nonce.
@@ -203,12 +202,12 @@ impl Settings {
     ) {
         response.attribute(stun::REALM, &self.realm);
         if brevity == 0 {
-            let nonce = self.nonces.issue(client, is_md5, now / SECOND);
+            let nonce = self.nonces.issue(client, is_md5, now);
             response.attribute(stun::NONCE, &nonce);
             let algorithms = &self.algorithms[usize::from(is_md5)];
             response.attribute(stun::PASSWORD_ALGORITHMS, algorithms);
         } else {
-            let decoy = self.nonces.decoy(client, now / SECOND);
+            let decoy = self.nonces.decoy(client, now);
             response.attribute(stun::NONCE, &decoy);
         }
         if brevity < 2 && !self.third_party.is_empty() {

@@ -112,7 +112,9 @@ impl Datapath {
         fronts: Vec<(Vec<u8>, Vec<u8>)>,
         plain: bool,
     ) -> PyResult<u16> {
-        let fronts = fronts.iter().map(|(first, last)| Ok((ip_of(first)?, ip_of(last)?)));
+        let fronts = fronts
+            .iter()
+            .map(|(first, last)| Ok((ip_of(first)?, ip_of(last)?)));
         let fronts = Fronts(fronts.collect::<PyResult<_>>()?);
         self.native
             .listen_fronts(address_of(ip, port)?, fronts, plain)

@@ -8,7 +8,8 @@ use pyo3::types::{PyBytes, PyTuple};
 use crate::address::{five_tuple_of, RawFiveTuple};
 
 /// Realm, cookie and key of the nonces, their lifetime in seconds, the two lists of algorithms,
-/// the name in THIRD-PARTY-AUTHORIZATION, FINGERPRINT always, answers a second.
+/// the name in THIRD-PARTY-AUTHORIZATION, FINGERPRINT always, answers a second, how far the nonces'
+/// clock is ahead of `now`, ns.
 pub(crate) type RawGate = (
     Vec<u8>,
     Vec<u8>,
@@ -18,12 +19,14 @@ pub(crate) type RawGate = (
     Vec<u8>,
     bool,
     u64,
+    u64,
 );
 
 /// ValueError for a cookie or names of a wrong length.
 pub(crate) fn gate_of(raw: RawGate) -> PyResult<Settings> {
-    let (realm, cookie, key, lifetime, algorithms, third_party, fingerprint, per_second) = raw;
-    let nonces = Nonces::new(&cookie, &key)
+    let (realm, cookie, key, lifetime, algorithms, third_party, fingerprint, per_second, ahead) =
+        raw;
+    let nonces = Nonces::new(&cookie, &key, ahead)
         .ok_or_else(|| PyValueError::new_err("a nonce's cookie has 13 characters"))?;
     let settings = Settings {
         realm,

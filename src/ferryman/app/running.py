@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from structlog.typing import FilteringBoundLogger
 
 from ferryman.app.certificate import Secured
-from ferryman.app.keys import all_names_are_known
+from ferryman.app.nonces import renewed_nonces
 from ferryman.app.own_addresses import own_address_watch
 from ferryman.app.translation import to_alternates, to_engine_settings
 from ferryman.auth.sources import Keys
@@ -88,9 +88,7 @@ class Running:
         were granted; their refreshes are decided under the new rules."""
         state = self.state
         state.settings = to_engine_settings(configuration)
-        state.nonces = state.nonces.renewed(
-            configuration.nonce_lifetime, anonymous_usernames=all_names_are_known(configuration)
-        )
+        state.nonces = renewed_nonces(state.nonces, self.configuration, configuration)
         state.alternates = to_alternates(configuration, settings)
         state.peer_rules = configuration.peer_rules(state.peer_rules.own)
         self.guard()

@@ -16,6 +16,7 @@ from ferryman.app.certificate import read_secured, secure
 from ferryman.app.greeting import greet
 from ferryman.app.keys import keys_of, secrets_of, token_chore, token_database
 from ferryman.app.log_output import OpenLog, journal_log, open_log, tell_notices
+from ferryman.app.nonces import CLOCK_SECONDS, clock_watch
 from ferryman.app.offload import offload_channels
 from ferryman.app.own_addresses import tell_of_foreign
 from ferryman.app.privileges import PrivilegeError
@@ -250,6 +251,7 @@ def _service(running: Running, flags: ServeFlags, opened: OpenLog) -> Service:
         running.externals.watch,
         chores=(
             token_chore(lambda: running.database, log),
+            (CLOCK_SECONDS, clock_watch(running.state, running.guard)),
             (gate_log.SECONDS, GateLog(running.datapath.counters, log).tell),
             (siege.SECONDS, _siege(running).look),
         ),

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 
-from ferryman.app.keys import all_names_are_known
+from ferryman.app.nonces import new_nonces
 from ferryman.app.own_addresses import WILDCARDS, own_addresses
 from ferryman.config import Configuration
 from ferryman.config.listening import listeners
 from ferryman.engine import settings as engine_settings
 from ferryman.engine.alternate import Alternates
-from ferryman.engine.nonce import Nonces
 from ferryman.engine.state import State
 from ferryman.engine.ticket import KEY_LENGTH, Tickets
 from ferryman.server import settings as server_settings
@@ -23,11 +22,7 @@ def engine_state(configuration: Configuration, settings: server_settings.Setting
     return State(
         settings=to_engine_settings(configuration),
         peer_rules=configuration.peer_rules(own_addresses(settings)),
-        nonces=Nonces(
-            os.urandom(32),
-            configuration.nonce_lifetime,
-            anonymous_usernames=all_names_are_known(configuration),
-        ),
+        nonces=new_nonces(configuration),
         random_token=lambda: os.urandom(8),
         tickets=Tickets(os.urandom(KEY_LENGTH)),
         alternates=to_alternates(configuration, settings),

@@ -22,6 +22,8 @@ from ferryman.config.values import ExternalAddress, StaticUser
 from ferryman.engine.peer_rules import PeerPolicy
 from ferryman.engine.strangers import AMPLIFICATION, SMALLEST_ALLOCATE, shortest_challenge
 
+SHORTEST_SECRET = 16
+
 _CREDENTIALS = ("user", "static-auth-secret", "use-auth-secret", "lt-cred-mech", "oauth")
 
 
@@ -204,6 +206,15 @@ def secrets_in_force(chosen: Chosen) -> tuple[SecretStr, ...]:
     return tuple(
         dict.fromkeys(secret for _, secret in chosen.every("static-auth-secret", SecretStr))
     )
+
+
+def nonce_secret(chosen: Chosen, findings: Findings) -> SecretStr | None:
+    """A nonce shows whoever sees it enough to try short secrets on it."""
+    secret = chosen.maybe("stateless-nonce-secret", SecretStr)
+    if secret is not None and len(secret.get_secret_value()) < SHORTEST_SECRET:
+        text = f"fewer than {SHORTEST_SECRET} characters: strangers can find it out from a nonce"
+        findings.warn("stateless-nonce-secret", text, chosen.where("stateless-nonce-secret"))
+    return secret
 
 
 def check_realm(configuration: Configuration, where: Sequence[Given], findings: Findings) -> None:

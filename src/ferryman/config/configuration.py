@@ -84,6 +84,7 @@ class Configuration(BaseModel):
     third_party: ThirdPartyKeys | None
     secret_in_state_folder: bool
     nonce_lifetime: int
+    nonce_secret: SecretStr | None
 
     peer_policy: PeerPolicy
     allowed_peers: tuple[PeerRule, ...]

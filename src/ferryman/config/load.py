@@ -120,6 +120,7 @@ def _configured(path: Path | None, chosen: Chosen, findings: Findings) -> Config
         rest_separator=chosen.one("rest-api-separator", str),
         secret_in_state_folder=not (path or no_auth or users or secrets or tokens),
         nonce_lifetime=chosen.one("stale-nonce", int),
+        nonce_secret=checks.nonce_secret(chosen, findings),
         peer_policy=_peer_policy(path, chosen),
         allowed_peers=_rules(chosen, "allowed-peer-ip"),
         denied_peers=_rules(chosen, "denied-peer-ip"),

@@ -79,12 +79,11 @@ CREDENTIAL_OPTIONS = (
         "stale-nonce", seconds(0, bare=600), _C, "seconds that a nonce is good; 0: for ever", "600"
     ),
     ignored("stateless-nonce", SWITCH, _C, "nonces that leave nothing behind"),
-    not_built(
+    Option(
         "stateless-nonce-secret",
-        TEXT,
+        SECRET,
         _C,
-        "nonces that several servers take",
-        "each server takes its own nonces only",
+        "secret of all servers that take each other's nonces; a long random text",
         secret=True,
     ),
     ignored("no-auth-pings", SWITCH, _C, "do not ask the database for secrets"),

@@ -19,8 +19,8 @@ _RawDiscovery: TypeAlias = tuple[tuple[bytes, bytes], tuple[bytes, bytes], tuple
 # What strangers are told without a decision: realm, cookie and key of the nonces, their lifetime in
 # seconds (0: none), PASSWORD-ALGORITHMS as strangers see it and of MD5 alone, the name in
 # THIRD-PARTY-AUTHORIZATION (empty: none), FINGERPRINT in every answer, answers a second for one
-# source over UDP (0: any number).
-_RawGate: TypeAlias = tuple[bytes, bytes, bytes, int, tuple[bytes, bytes], bytes, bool, int]
+# source over UDP (0: any number), nanoseconds that the nonces' clock is ahead of `now`.
+_RawGate: TypeAlias = tuple[bytes, bytes, bytes, int, tuple[bytes, bytes], bytes, bool, int, int]
 
 # First item says which:
 # (0, _RawFiveTuple, message)                                                       Reply

@@ -35,7 +35,7 @@ RawFiveTuple: TypeAlias = tuple[int, bytes, int, bytes, int, int]
 RawDiscovery: TypeAlias = tuple[tuple[bytes, bytes], tuple[bytes, bytes], tuple[int, int]]
 """For RFC 5780: primary and alternate IP as bound, the same as advertised, the two ports."""
 
-RawGate: TypeAlias = tuple[bytes, bytes, bytes, int, tuple[bytes, bytes], bytes, bool, int]
+RawGate: TypeAlias = tuple[bytes, bytes, bytes, int, tuple[bytes, bytes], bytes, bool, int, int]
 """What strangers are told, field by field as in `Gate`."""
 
 Command: TypeAlias = tuple[Any, ...]
@@ -158,6 +158,7 @@ def pack_gate(gate: Gate) -> RawGate:
         gate.third_party,
         gate.fingerprint,
         gate.per_second,
+        gate.ahead,
     )
 
 

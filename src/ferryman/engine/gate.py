@@ -16,7 +16,8 @@ from ferryman.engine.state import State
 class Gate:
     """`lifetime` in seconds, 0 for nonces that never expire; `per_second`: answers over UDP to one
     source, 0 for any number. `algorithms`: PASSWORD-ALGORITHMS as strangers see it, and of MD5
-    alone. The key is in no `repr`."""
+    alone. `ahead`: nanoseconds that the nonces' clock is ahead of CLOCK_MONOTONIC. The key is in no
+    `repr`."""
 
     realm: bytes
     cookie: bytes
@@ -26,6 +27,7 @@ class Gate:
     third_party: bytes
     fingerprint: bool
     per_second: int
+    ahead: int
 
 
 def gate_of(state: State) -> Gate | None:
@@ -43,4 +45,5 @@ def gate_of(state: State) -> Gate | None:
         third_party=settings.third_party.encode(),
         fingerprint=settings.fingerprint,
         per_second=settings.unauthorized_per_second,
+        ahead=nonces.ahead,
     )

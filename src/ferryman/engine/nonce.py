@@ -22,6 +22,10 @@ _SEAL_LENGTH = 10
 _LENGTH = 32
 _DECOY_LENGTH = 6
 _OFFERS = (Offer.EITHER, Offer.MD5)
+_SECONDS = 2**31
+"""A nonce has so many seconds, and then they begin anew."""
+SKEW = 60
+"""Seconds that the clock of a server that shares the secret may be ahead."""
 
 
 class Issued(NamedTuple):
@@ -34,13 +38,18 @@ class Issued(NamedTuple):
 class Nonces:
     """Issues and recognises nonces under one secret; `lifetime` in seconds, 0 for no expiry.
 
-    `anonymous_usernames`: clients are told to send USERHASH in place of USERNAME. The native gate
-    makes the same nonces of `cookie` and `key`.
+    `anonymous_usernames`: clients are told to send USERHASH in place of USERNAME. Servers with one
+    secret take each other's nonces where `now` and `ahead`, in nanoseconds, add up to the same. The
+    native gate makes the same nonces of `cookie`, `key` and `ahead`.
     """
 
-    def __init__(self, secret: bytes, lifetime: int, *, anonymous_usernames: bool = False) -> None:
+    def __init__(
+        self, secret: bytes, lifetime: int, *, anonymous_usernames: bool = False, ahead: int = 0
+    ) -> None:
         self._secret = secret
         self.lifetime = lifetime
+        self.ahead = ahead
+        self._anonymous_usernames = anonymous_usernames
         features = int(SecurityFeature.PASSWORD_ALGORITHMS)
         if anonymous_usernames:
             features |= SecurityFeature.USERNAME_ANONYMITY
@@ -50,18 +59,25 @@ class Nonces:
 
     def renewed(self, lifetime: int, *, anonymous_usernames: bool) -> Nonces:
         """The same secret, so that nonces that are out stay good, unless their features change."""
-        return Nonces(self._secret, lifetime, anonymous_usernames=anonymous_usernames)
+        return Nonces(
+            self._secret, lifetime, anonymous_usernames=anonymous_usernames, ahead=self.ahead
+        )
+
+    def at(self, ahead: int) -> Nonces:
+        """The same by another clock."""
+        anonymous = self._anonymous_usernames
+        return Nonces(self._secret, self.lifetime, anonymous_usernames=anonymous, ahead=ahead)
 
     def issue(self, client: FiveTuple, offer: Offer = Offer.EITHER, *, now: int) -> bytes:
         """32 characters: the cookie, and in base64 31 bits of seconds, 1 bit for the offer and
         80 bits of HMAC-SHA256."""
-        stamp = ((now // SECOND) << 1 | (offer is Offer.MD5)).to_bytes(_STAMP_LENGTH, "big")
+        stamp = (self._second(now) << 1 | (offer is Offer.MD5)).to_bytes(_STAMP_LENGTH, "big")
         seal = self._seal(stamp, client)[:_SEAL_LENGTH]
         return self.cookie + b2a_base64(stamp + seal, newline=False)[:-1]
 
     def decoy(self, client: FiveTuple, *, now: int) -> bytes:
         """8 characters that are no nonce of ours: always stale, where one of 32 has no room."""
-        stamp = (now // SECOND).to_bytes(_STAMP_LENGTH, "big")
+        stamp = self._second(now).to_bytes(_STAMP_LENGTH, "big")
         return b2a_base64(self._seal(b"decoy" + stamp, client)[:_DECOY_LENGTH], newline=False)
 
     def read_untrusted(self, nonce: bytes, client: FiveTuple, *, now: int) -> Issued | None:
@@ -76,8 +92,15 @@ class Nonces:
         if not hmac.compare_digest(plain[_STAMP_LENGTH:], self._seal(stamp, client)[:_SEAL_LENGTH]):
             return None
         number = int.from_bytes(stamp, "big")
-        fresh = self.lifetime == 0 or now // SECOND - (number >> 1) < self.lifetime
+        fresh = self.lifetime == 0 or self._age(number >> 1, now) < self.lifetime
         return Issued(_OFFERS[number & 1], fresh)
+
+    def _second(self, now: int) -> int:
+        return (now + self.ahead) // SECOND % _SECONDS
+
+    def _age(self, second: int, now: int) -> int:
+        age = (self._second(now) - second) % _SECONDS
+        return age if age < _SECONDS - SKEW else 0
 
     def _seal(self, sealed: bytes, client: FiveTuple) -> bytes:
         transport, address, _, _ = client

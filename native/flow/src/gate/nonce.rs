@@ -9,6 +9,7 @@ use base64::Engine;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
+use super::SECOND;
 use crate::FiveTuple;
 
 const COOKIE: usize = 13;
@@ -19,6 +20,10 @@ pub(super) const NONCE: usize = 32;
 /// A decoy has so many: 6 octets in base64.
 pub(super) const DECOY: usize = 8;
 const DECOY_SEAL: usize = 6;
+/// 31 bits of seconds, for they have to fit; then they begin anew.
+const SECONDS: u64 = 1 << 31;
+/// Seconds that the clock of a server that shares the key may be ahead.
+const SKEW: u64 = 60;
 
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
@@ -33,6 +38,7 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 pub struct Nonces {
     cookie: [u8; COOKIE],
     mac: Hmac<Sha256>,
+    ahead: u64,
 }
 
 /// A nonce of ours in the hands of the client that it was given to.
@@ -40,22 +46,22 @@ pub struct Nonces {
 pub(super) struct Issued {
     /// It came with MD5 alone.
     pub(super) is_md5: bool,
-    /// When, in seconds.
-    pub(super) at: u64,
+    /// How long ago, in seconds.
+    pub(super) age: u64,
 }
 
 impl Nonces {
     /// `cookie` is what each of them begins with: the security features are in it. `key` is the
-    /// HMAC's, of any length. `None` for a cookie that is not of 13 characters.
-    pub fn new(cookie: &[u8], key: &[u8]) -> Option<Self> {
+    /// HMAC's, of any length; `ahead`: how far the clock of the nonces is ahead of `now`, ns. `None` for a
+    /// cookie that is not of 13 characters.
+    pub fn new(cookie: &[u8], key: &[u8], ahead: u64) -> Option<Self> {
         let cookie = cookie.try_into().ok()?;
         let mac = Hmac::new_from_slice(key).ok()?;
-        Some(Self { cookie, mac })
+        Some(Self { cookie, mac, ahead })
     }
 
-    pub(super) fn issue(&self, client: &FiveTuple, is_md5: bool, second: u64) -> [u8; NONCE] {
-        // 31 bits of seconds, for they have to fit.
-        let stamp = ((second << 1) as u32 | u32::from(is_md5)).to_be_bytes();
+    pub(super) fn issue(&self, client: &FiveTuple, is_md5: bool, now: u64) -> [u8; NONCE] {
+        let stamp = ((self.second(now) << 1) as u32 | u32::from(is_md5)).to_be_bytes();
         let mut plain = [0; STAMP + SEAL];
         plain[..STAMP].copy_from_slice(&stamp);
         plain[STAMP..].copy_from_slice(&self.seal(&[&stamp], client)[..SEAL]);
@@ -66,8 +72,8 @@ impl Nonces {
     }
 
     /// What is always stale, where a nonce has no room.
-    pub(super) fn decoy(&self, client: &FiveTuple, second: u64) -> [u8; DECOY] {
-        let stamp = (second as u32).to_be_bytes();
+    pub(super) fn decoy(&self, client: &FiveTuple, now: u64) -> [u8; DECOY] {
+        let stamp = (self.second(now) as u32).to_be_bytes();
         let mut decoy = [0; DECOY];
         let seal = self.seal(&[b"decoy", &stamp], client);
         encode(&seal[..DECOY_SEAL], &mut decoy);
@@ -75,7 +81,12 @@ impl Nonces {
     }
 
     /// What the nonce was issued with, if it was to this client.
-    pub(super) fn read_untrusted(&self, nonce: &[u8], client: &FiveTuple) -> Option<Issued> {
+    pub(super) fn read_untrusted(
+        &self,
+        nonce: &[u8],
+        client: &FiveTuple,
+        now: u64,
+    ) -> Option<Issued> {
         let text = nonce.strip_prefix(&self.cookie)?;
         let mut plain = [0; STAMP + SEAL];
         if nonce.len() != NONCE || BASE64.decode_slice(text, &mut plain) != Ok(plain.len()) {
@@ -88,8 +99,21 @@ impl Nonces {
         let number = u32::from_be_bytes([stamp[0], stamp[1], stamp[2], stamp[3]]);
         Some(Issued {
             is_md5: number & 1 == 1,
-            at: u64::from(number >> 1),
+            age: self.age(u64::from(number >> 1), now),
         })
+    }
+
+    fn second(&self, now: u64) -> u64 {
+        now.wrapping_add(self.ahead) / SECOND % SECONDS
+    }
+
+    fn age(&self, second: u64, now: u64) -> u64 {
+        let age = (self.second(now) + SECONDS - second) % SECONDS;
+        if age < SECONDS - SKEW {
+            age
+        } else {
+            0
+        }
     }
 
     fn seal(&self, sealed: &[&[u8]], client: &FiveTuple) -> [u8; 32] {
