@@ -17,6 +17,7 @@ from ferryman import __version__
 from ferryman.config import Configuration, ConfigurationError, load
 from ferryman.config.file_reader import find_file
 from ferryman.tools import check_config, flags, help_text
+from ferryman.tools.abbreviations import whole_flags
 
 _HELP_OPTIONS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
@@ -62,14 +63,15 @@ def turnserver_command(serve: Serve) -> click.Command:
         _run(serve, path, ServeFlags(greeting, "turnserver"), parameters)
 
     return _version(
-        _ServeCommand(
+        _TurnserverCommand(
             "turnserver",
             context_settings={**_HELP_OPTIONS, "allow_extra_args": True},
             callback=run,
             params=[*_serve_parameters(), *flags.flag_parameters()],
             help="Run Ferryman, a TURN and STUN server, with coturn's command line.\n\n"
             "Without -c, turnserver.conf is looked for where coturn looks. Every key of the file "
-            "is a flag as well; a flag replaces what the file says about its key.",
+            "is a flag as well, also by its beginning where no other key has it; a flag replaces "
+            "what the file says about its key.",
             options_metavar="[-c FILE] [-o] [--KEY[=VALUE]]...",
         )
     )
@@ -116,6 +118,13 @@ class _ServeCommand(click.Command):
             # A slip such as `--user = name:password` must not show what stands behind it.
             raise click.UsageError("unexpected argument behind the flags (not shown)", ctx)
         return rest
+
+
+class _TurnserverCommand(_ServeCommand):
+    """The same, with long flags by their beginnings."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, whole_flags(args))
 
 
 def _serve_command(serve: Serve) -> click.Command:
