@@ -32,6 +32,7 @@ from ferryman.engine.refusals import Refusal
 from ferryman.engine.settings import SECOND
 from ferryman.server.coturn_log import CoturnJournalLog, Lifetimes
 from ferryman.server.journal_log import REFUSALS_PER_SECOND, JournalLog
+from ferryman.server.line_budget import LINES_PER_SECOND, SOURCES, LineBudget
 from ferryman.server.log import Format, LocalTime, SecondsSinceStart, SteadyStream, make_log
 from ferryman.server.sinks import LogFile, Sink, Syslog
 from ferryman.wire.address import Address
@@ -119,6 +120,71 @@ def test_a_flood_of_refusals_is_counted_not_written() -> None:
     lines = stream.getvalue().splitlines()
     assert len(lines) == REFUSALS_PER_SECOND + 1
     assert f"count={1000 - REFUSALS_PER_SECOND}" in lines[-1]
+
+
+def lines_of(journal: list[Entry], level: int = 20, style: Format = Format.TEXT) -> list[str]:
+    """What is written of these entries, all of one second, and of their account."""
+    stream = io.StringIO()
+    steady = SteadyStream(stream)
+    log = journal_log(style, make_log(style, level, steady), steady)
+    log.write(journal, now=SECOND)
+    log.write([], now=2 * SECOND)
+    log.tell_suppressed()
+    return stream.getvalue().splitlines()
+
+
+def opened(host: str, ending: Ending = Ending.EXPIRED) -> list[Entry]:
+    client = CLIENT._replace(client=Address.of(host, 4000))
+    closed = Closed(client, 1, "a", (PEER,), ending, 0, Usage(0, 0, 0, 0, 0))
+    return [Opened(client, 1, "a", (PEER,), 600), closed]
+
+
+def test_a_client_that_opens_and_closes_without_end_is_counted_not_written() -> None:
+    lines = lines_of(opened("203.0.113.9") * 1000 + opened("198.51.100.1"))
+    assert sum("203.0.113.9:4000" in line for line in lines) == LINES_PER_SECOND
+    assert sum("198.51.100.1:4000" in line for line in lines) == 2
+    assert lines[-1].endswith(
+        f"a client's doings not logged one by one client=203.0.113.9 "
+        f"count={2000 - LINES_PER_SECOND}"
+    )
+
+
+def test_a_client_with_a_network_is_one_source_and_few_are_named() -> None:
+    journal = [entry for n in range(200) for entry in opened(f"2001:db8::{n:x}")]
+    lines = lines_of(journal)
+    assert len(lines) == LINES_PER_SECOND + 1
+    assert "client=2001:db8::/64 count=300" in lines[-1]
+    many = [entry for n in range(20) for entry in opened(f"198.51.100.{n}") * 60]
+    told = lines_of(many)[20 * LINES_PER_SECOND :]
+    assert len(told) == 6
+    assert told[-1].endswith("client=others count=300")
+
+
+def test_details_of_a_verbose_log_are_counted_as_well() -> None:
+    permitted: Entry = Permitted(CLIENT, 1, "a", (PEER,))
+    assert len(lines_of([permitted] * 1000, level=10)) == LINES_PER_SECOND + 1
+    challenged: Entry = Challenged(CLIENT, Method.ALLOCATE, Refusal.NO_INTEGRITY)
+    for style in Format:
+        lines = lines_of([challenged] * 1000, level=10, style=style)
+        assert len(lines) == REFUSALS_PER_SECOND + 1
+        assert str(1000 - REFUSALS_PER_SECOND) in lines[-1]
+
+
+def test_all_allocations_that_the_server_closes_are_written() -> None:
+    journal = [opened("203.0.113.9", Ending.STOPPED)[1]] * 1000
+    assert len(lines_of(journal)) == 1000
+
+
+def test_more_sources_than_are_counted_share_a_line_budget() -> None:
+    budget = LineBudget()
+    for number in range(SOURCES):
+        assert budget.allows(number.to_bytes(4, "big"))
+    late = [bytes([9, 9, n // 256, n % 256]) for n in range(LINES_PER_SECOND + 7)]
+    assert [budget.allows(ip) for ip in late] == [True] * LINES_PER_SECOND + [False] * 7
+    assert budget.allows(bytes(4))
+    assert budget.renew() == [("others", 7)]
+    assert budget.renew() == []
+    assert budget.allows(late[-1])
 
 
 def test_the_first_challenge_is_not_news_unless_asked_for() -> None:

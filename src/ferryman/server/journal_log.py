@@ -18,6 +18,7 @@ from ferryman.engine.journal import (
     Closed,
     ConnectionBound,
     ConnectionEnded,
+    Ending,
     Entry,
     Moved,
     MoveGivenUp,
@@ -32,6 +33,7 @@ from ferryman.engine.journal import (
 )
 from ferryman.engine.refusals import Refusal
 from ferryman.engine.settings import SECOND
+from ferryman.server.line_budget import LineBudget
 from ferryman.server.log import SteadyStream
 from ferryman.wire.address import Address
 from ferryman.wire.registry import Method
@@ -53,6 +55,10 @@ _DETAILS = (
 """Entries that only a verbose log shows."""
 
 
+_OF_STRANGERS = (Challenged, RefusedRequest, Unanswered)
+"""Entries that need no password; all others are a client's doing, or the server's."""
+
+
 class JournalLog:
     """Writes entries to a structlog logger; a batch of them leaves `stream` in one piece.
 
@@ -67,6 +73,7 @@ class JournalLog:
         self._suppressed = 0
         self._challenges_in_second = 0
         self.challenges = 0
+        self._budget = LineBudget()
         self._told_stuck: tuple[str, ...] = ()
         self._silences: dict[Silence, tuple[int, Unanswered]] = {}
         self._writers: dict[type, Callable[[Any], None]] = {
@@ -93,8 +100,13 @@ class JournalLog:
         verbose = self._log.is_enabled_for(logging.DEBUG)
         with self._stream.hold():
             for entry in entries:
-                if verbose or not isinstance(entry, _DETAILS):
+                if (verbose or not isinstance(entry, _DETAILS)) and self._has_room(entry):
                     self._writers[type(entry)](entry)
+
+    def _has_room(self, entry: Entry) -> bool:
+        if isinstance(entry, _OF_STRANGERS) or _is_servers_doing(entry):
+            return True
+        return self._budget.allows(entry.five_tuple.client.ip)
 
     def tell_suppressed(self) -> None:
         """Account for what was only counted; once a second, and at the end."""
@@ -105,6 +117,8 @@ class JournalLog:
         if untold > 0:
             self._log.info("challenges not logged one by one", count=untold)
         self._challenges_in_second = 0
+        for source, count in self._budget.renew():
+            self._log.warning("a client's doings not logged one by one", client=source, count=count)
         self._tell_stuck()
         lost = self._stream.take_lost()
         if lost:
@@ -241,6 +255,10 @@ class JournalLog:
             received_bytes=usage.received_bytes,
             dropped_packets=usage.dropped_packets,
         )
+
+
+def _is_servers_doing(entry: Entry) -> bool:
+    return isinstance(entry, Closed) and entry.ending is Ending.STOPPED
 
 
 def _client(five_tuple: FiveTuple) -> dict[str, str]:
