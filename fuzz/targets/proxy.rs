@@ -10,7 +10,10 @@ fuzz_target!(|octets: &[u8]| {
         Header::Complete(end, said) => {
             assert!(0 < end && end <= octets.len() && end <= PROXY_LIMIT);
             // What follows the header changes nothing, and without its last octet it is none.
-            assert_eq!(header_untrusted(&octets[..end]), Header::Complete(end, said));
+            assert_eq!(
+                header_untrusted(&octets[..end]),
+                Header::Complete(end, said)
+            );
             for cut in [0, end / 2, end - 1] {
                 assert_eq!(header_untrusted(&octets[..cut]), Header::NeedMore);
             }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import subprocess
+import time
 from http.client import HTTPConnection
 from os import urandom
 from pathlib import Path
@@ -168,3 +169,77 @@ def test_http_is_answered_where_the_file_asks_for_it(tmp_path: Path) -> None:
             assert (answer.status, answer.getheader("Location")) == (status, place)
             answer.read()
             connection.close()
+
+
+def eventually(server: RunningServer, *texts: str) -> None:
+    """Until the log has all of these."""
+    deadline = time.monotonic() + 5
+    while not all(text in server.log for text in texts):
+        assert time.monotonic() < deadline, server.log
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_binding_is_logged_where_the_file_asks_for_it(tmp_path: Path, stream: bool) -> None:
+    plain = encode(MessageClass.REQUEST, Method.BINDING, urandom(12), ())
+    with (
+        start_server([*ACCOUNTS, "log-binding"], tmp_path) as server,
+        TurnClient(server.port, "alice", "sesame", stream=stream) as client,
+    ):
+        assert client.ask(plain).code == 0
+        name = "tcp" if stream else "udp"
+        eventually(server, f"binding answered client={client.local} transport={name}")
+
+
+def test_a_flood_of_binding_is_counted(tmp_path: Path) -> None:
+    lines = [*ACCOUNTS, "log-binding", "relay-threads=1", "log-format=coturn"]
+    with (
+        start_server(lines, tmp_path) as server,
+        TurnClient(server.port, "alice", "sesame") as client,
+    ):
+        for _ in range(1000):
+            plain = encode(MessageClass.REQUEST, Method.BINDING, urandom(12), ())
+            assert client.ask(plain).code == 0
+        eventually(server, "Binding requests not logged one by one")
+        log = server.log
+    one = f"user <>: incoming packet BINDING processed, success, remote {client_text(log)}"
+    assert 50 <= log.count(one) <= 500, log
+    assert log.count("BINDING processed") + untold(log) >= 900
+
+
+def client_text(log: str) -> str:
+    found = re.search(r"BINDING processed, success, remote (127\.0\.0\.1:\d+)", log)
+    assert found is not None
+    return found[1].partition(":")[0]
+
+
+def untold(log: str) -> int:
+    return sum(int(count) for count in re.findall(r"not logged one by one.*?count=(\d+)", log))
+
+
+def test_packets_that_are_none_are_logged_where_the_file_asks_for_it(tmp_path: Path) -> None:
+    with (
+        start_server([*ACCOUNTS, "drop-invalid-packets-log"], tmp_path) as server,
+        TurnClient(server.port, "alice", "sesame") as client,
+        TurnClient(server.port, "alice", "sesame", stream=True) as caller,
+    ):
+        client.send(b"\xff" * 100)
+        caller.send(b"SSH-2.0-OpenSSH_9.2\r\n")
+        octets = "ff" * 20
+        eventually(
+            server,
+            f"client={client.local} transport=udp why=not_turn length=100 octets={octets}",
+            f"client={caller.local} transport=tcp why=not_turn",
+        )
+    assert "binding answered" not in server.log
+
+
+def test_neither_is_logged_by_itself(tmp_path: Path) -> None:
+    with (
+        start_server(ACCOUNTS, tmp_path) as server,
+        TurnClient(server.port, "alice", "sesame") as client,
+    ):
+        client.send(b"\xff" * 100)
+        client.relayed()
+    assert "packet dropped" not in server.log
+    assert "binding answered" not in server.log

@@ -11,6 +11,7 @@ import pytest
 from ferryman.engine.changes import Usage
 from ferryman.engine.five_tuple import FiveTuple, Transport
 from ferryman.engine.journal import (
+    BindingAnswered,
     Challenged,
     ChannelBound,
     Closed,
@@ -22,6 +23,7 @@ from ferryman.engine.journal import (
     MoveGivenUp,
     Moving,
     Opened,
+    PacketDropped,
     Permitted,
     Refreshed,
     RefusedRequest,
@@ -225,6 +227,8 @@ OF_LIES: dict[type, Entry] = {
         ChannelBound(CLIENT, 7, LIES, 0x4000, PEER),
         ConnectionBound(CLIENT, 7, LIES, PEER),
         ConnectionEnded(CLIENT, 7, LIES, PEER, 1, 1),
+        BindingAnswered(CLIENT),
+        PacketDropped(CLIENT, "not_turn", 9, LIES.encode()),
         Closed(CLIENT, 7, LIES, (PEER,), Ending.EXPIRED, 1, Usage(0, 0, 0, 0, 0)),
     )
 }

@@ -27,7 +27,7 @@ pub(crate) struct Datapath {
 #[pymethods]
 impl Datapath {
     #[new]
-    #[pyo3(signature = (*, fingerprint, mapped_address=false, workers=1, queue_limit=4096, pending_connections=4096, connection_timeout=60.0, source_connections=0, total_connections=0, software=false, binding="everyone", buffer=0, listening_device="", relay_device="", respond_http_unsupported=false, acme_redirect=String::new()))]
+    #[pyo3(signature = (*, fingerprint, mapped_address=false, workers=1, queue_limit=4096, pending_connections=4096, connection_timeout=60.0, source_connections=0, total_connections=0, software=false, binding="everyone", buffer=0, listening_device="", relay_device="", respond_http_unsupported=false, acme_redirect="", log_binding=false, log_invalid=false))]
     #[allow(clippy::too_many_arguments)] // Python names them
     fn new(
         fingerprint: bool,
@@ -44,7 +44,9 @@ impl Datapath {
         listening_device: &str,
         relay_device: &str,
         respond_http_unsupported: bool,
-        acme_redirect: String,
+        acme_redirect: &str,
+        log_binding: bool,
+        log_invalid: bool,
     ) -> PyResult<Self> {
         let connection_timeout = Duration::try_from_secs_f64(connection_timeout)
             .map_err(|error| PyValueError::new_err(format!("connection_timeout: {error}")))?;
@@ -58,7 +60,9 @@ impl Datapath {
                 source_connections,
                 total_connections,
                 respond_http_unsupported,
-                acme_redirect,
+                acme_redirect: acme_redirect.to_owned(),
+                log_binding,
+                log_invalid,
             },
             queue_limit,
             pending_connections,
@@ -131,7 +135,7 @@ impl Datapath {
         Ok(())
     }
 
-    #[pyo3(signature = (*, fingerprint, mapped_address, source_connections, total_connections, software=false, binding="everyone", respond_http_unsupported=false, acme_redirect=String::new()))]
+    #[pyo3(signature = (*, fingerprint, mapped_address, source_connections, total_connections, software=false, binding="everyone", respond_http_unsupported=false, acme_redirect="", log_binding=false, log_invalid=false))]
     #[allow(clippy::too_many_arguments)] // Python names them
     fn choose(
         &self,
@@ -142,7 +146,9 @@ impl Datapath {
         software: bool,
         binding: &str,
         respond_http_unsupported: bool,
-        acme_redirect: String,
+        acme_redirect: &str,
+        log_binding: bool,
+        log_invalid: bool,
     ) -> PyResult<()> {
         self.native.choose(Choices {
             fingerprint,
@@ -152,7 +158,9 @@ impl Datapath {
             source_connections,
             total_connections,
             respond_http_unsupported,
-            acme_redirect,
+            acme_redirect: acme_redirect.to_owned(),
+            log_binding,
+            log_invalid,
         });
         Ok(())
     }
@@ -327,6 +335,17 @@ fn raw_event(py: Python<'_>, event: Event) -> PyResult<Bound<'_, PyTuple>> {
             received_bytes,
         } => (6, connection, sent_bytes, received_bytes).into_pyobject(py),
         Event::Notice { text } => (3, text).into_pyobject(py),
+        Event::Answered { five_tuple } => (9, raw_five_tuple(py, &five_tuple)).into_pyobject(py),
+        Event::Dropped {
+            five_tuple,
+            reason,
+            length,
+            beginning,
+        } => {
+            let five_tuple = raw_five_tuple(py, &five_tuple);
+            let beginning = PyBytes::new(py, &beginning);
+            (10, five_tuple, reason.name(), length, beginning).into_pyobject(py)
+        }
     }
 }
 

@@ -34,6 +34,8 @@ pub(crate) enum Counter {
     PeersTooMany,
     Crossed,
     Retired,
+    UntoldBindings,
+    UntoldDrops,
 }
 
 const NAMES: &[(Counter, &str)] = &[
@@ -61,6 +63,8 @@ const NAMES: &[(Counter, &str)] = &[
     (Counter::PeersTooMany, "dropped_peers_too_many"),
     (Counter::Crossed, "crossed"),
     (Counter::Retired, "dropped_retired"),
+    (Counter::UntoldBindings, "untold_bindings"),
+    (Counter::UntoldDrops, "untold_drops"),
 ];
 
 /// The counts.

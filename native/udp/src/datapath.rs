@@ -46,6 +46,10 @@ pub struct Choices {
     pub respond_http_unsupported: bool,
     /// Where ACME's challenges are sent on to: what stands before the token; empty for nowhere.
     pub acme_redirect: String,
+    /// Whether Binding requests that are answered are told of, some of them.
+    pub log_binding: bool,
+    /// Whether packets of clients that are none of ours are told of, some of them.
+    pub log_invalid: bool,
 }
 
 /// How a datapath begins.

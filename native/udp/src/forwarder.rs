@@ -25,6 +25,7 @@ use crate::listener::Listener;
 use crate::parcels::{Label, Parcels};
 use crate::queue::{Asker, Event, Offered};
 use crate::relay::{Client, Elsewhere, Relay, RelayPlace};
+use crate::sightings::Sightings;
 use crate::slots::{Arrival, Piece, Slots};
 
 /// What became of a client's packet, as far as a stream must know.
@@ -46,6 +47,7 @@ pub(crate) struct Forwarder {
     pub(crate) dtls: Dtls,
     /// How many of both may be open from now on; those that are stay.
     pub(crate) limits: Limits,
+    pub(crate) sightings: Sightings,
     pub(crate) shared: Arc<Shared>,
     /// What is for other workers, by their numbers.
     pub(crate) parcels: Vec<Parcels>,
@@ -185,7 +187,7 @@ impl Forwarder {
                 Served::Nobody => self.shared.counters.drop_for(Reason::NotServed),
             },
             FromClient::Ask => return self.ask(five_tuple, slots.octets(packet)),
-            FromClient::Drop(reason) => self.shared.counters.drop_for(reason),
+            FromClient::Drop(reason) => self.drop(five_tuple, reason, slots.octets(packet)),
         }
         Taken::Done
     }
@@ -391,9 +393,10 @@ impl Forwarder {
     fn answer(&mut self, five_tuple: &FiveTuple, request: &[u8]) {
         let mut answer = [0; binding::ANSWER_LIMIT];
         let Some(written) = binding::answer(request, five_tuple, &self.binding, &mut answer) else {
-            return self.shared.counters.drop_for(Reason::Malformed);
+            return self.drop(five_tuple, Reason::Malformed, request);
         };
         self.shared.counters.add(Counter::Answered, 1);
+        self.sightings.binding(five_tuple, self.now, &self.shared);
         let message = &answer[..written.length];
         if (written.from, written.to) == (five_tuple.server, five_tuple.client) {
             self.reply(five_tuple, message);
@@ -428,7 +431,7 @@ impl Forwarder {
                 self.shared.counters.add(Counter::Challenged, 1);
                 self.reply(five_tuple, &answer[..length]);
             }
-            gate::Judged::Drop(reason) => self.shared.counters.drop_for(reason),
+            gate::Judged::Drop(reason) => self.drop(five_tuple, reason, request),
         }
         Taken::Done
     }

@@ -47,6 +47,7 @@ mod post;
 mod queue;
 mod relay;
 mod router;
+mod sightings;
 mod signals;
 mod slots;
 mod sockets;

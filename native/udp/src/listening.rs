@@ -69,6 +69,7 @@ impl Worker {
         binding.served = choices.served;
         binding.discovery.clear();
         self.forwarder.limits = Limits::from(choices);
+        self.forwarder.sightings.want(choices);
         self.http = Http::from(choices);
     }
 

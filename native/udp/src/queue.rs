@@ -6,7 +6,7 @@ use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use ferryman_flow::{Family, FiveTuple, Source, Usage};
+use ferryman_flow::{Family, FiveTuple, Reason, Source, Usage};
 
 use crate::bell::Bell;
 use crate::lanes::Lanes;
@@ -80,6 +80,22 @@ pub enum Event {
         sent_bytes: u64,
         /// Bytes that came from the peer.
         received_bytes: u64,
+    },
+    /// A Binding request was answered, and the operator wants to know.
+    Answered {
+        /// Whose.
+        five_tuple: FiveTuple,
+    },
+    /// A client's packet was dropped, and the operator wants to know.
+    Dropped {
+        /// Whose.
+        five_tuple: FiveTuple,
+        /// Why.
+        reason: Reason,
+        /// How long it was, in bytes.
+        length: usize,
+        /// Its first bytes.
+        beginning: Vec<u8>,
     },
     /// Something that the operator should know.
     Notice {

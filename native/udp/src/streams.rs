@@ -4,7 +4,7 @@ use std::io;
 
 use std::net::IpAddr;
 
-use ferryman_flow::{stream, FiveTuple, Transport};
+use ferryman_flow::{stream, FiveTuple, Reason, Transport};
 
 use crate::acceptor::Accepted;
 use crate::clock::SECOND;
@@ -301,7 +301,11 @@ impl Worker {
                     match self.answer_http(number, piece) {
                         Other::Waits => break,
                         Other::Answered => return,
-                        Other::Nothing => return self.close(number),
+                        Other::Nothing => {
+                            let octets = self.slots.octets(piece);
+                            self.forwarder.drop(&five_tuple, Reason::NotTurn, octets);
+                            return self.close(number);
+                        }
                     }
                 }
             }

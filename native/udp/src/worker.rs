@@ -31,6 +31,7 @@ use crate::peer_streams::PeerStreams;
 use crate::poller::{Interest, Poller, Ready, Round, Token};
 use crate::post::Post;
 use crate::relay::RelayPlace;
+use crate::sightings::Sightings;
 use crate::signals;
 use crate::slots::{Arrival, Slots};
 use crate::streams::HANDSHAKES;
@@ -82,6 +83,7 @@ impl Worker {
             connections: Connections::new(pending, timeout, &crew.census),
             dtls: Dtls::new(Associations::new(pending, workers, timeout, &crew.census)),
             limits: Limits::from(&settings.choices),
+            sightings: Sightings::of(&settings.choices),
             parcels: crew.inboxes.iter().map(|_| Parcels::default()).collect(),
             shared,
             out: BatchOut::new(Post::new(kernel_cuts_trains())),

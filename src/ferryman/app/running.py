@@ -103,6 +103,8 @@ class Running:
             binding=configuration.binding.value,
             respond_http_unsupported=configuration.respond_http_unsupported,
             acme_redirect=configuration.acme_redirect,
+            log_binding=configuration.log_binding,
+            log_invalid=configuration.log_invalid,
         )
         relays_as_before = _relaying(settings) == _relaying(self.externals.settings)
         self.configuration, self.externals.settings = configuration, settings

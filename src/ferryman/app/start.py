@@ -164,6 +164,8 @@ def _datapath(configuration: Configuration) -> _native.Datapath:
         binding=configuration.binding.value,
         respond_http_unsupported=configuration.respond_http_unsupported,
         acme_redirect=configuration.acme_redirect,
+        log_binding=configuration.log_binding,
+        log_invalid=configuration.log_invalid,
         buffer=configuration.socket_buffer,
         listening_device=configuration.listening_device,
         relay_device=configuration.relay_device,

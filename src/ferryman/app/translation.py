@@ -62,6 +62,7 @@ def to_engine_settings(configuration: Configuration) -> engine_settings.Settings
         mobility=configuration.mobility,
         stun_only=configuration.stun_only,
         software=configuration.software,
+        origin_consistency=configuration.origin_consistency,
         udp_relay=configuration.udp_relay,
         tcp_relay=configuration.tcp_relay,
         default_family=engine_settings.DefaultFamily(configuration.default_family.value),

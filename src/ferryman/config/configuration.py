@@ -116,8 +116,11 @@ class Configuration(BaseModel):
     stun_only: bool
     binding: Binding
     software: bool
+    origin_consistency: bool
     respond_http_unsupported: bool
     acme_redirect: str
+    log_binding: bool
+    log_invalid: bool
 
     log_level: LogLevel
     log_format: LogFormat

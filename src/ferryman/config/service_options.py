@@ -160,7 +160,13 @@ LOG_OPTIONS = (
         "strftime's form of the local time, %f for milliseconds; default: ISO 8601 in UTC, "
         "with log-format=coturn %FT%T.%f%z",
     ),
-    not_built("log-binding", SWITCH, _L, "log Binding requests", "they are not logged"),
+    Option(
+        "log-binding",
+        SWITCH,
+        _L,
+        "a line for each Binding that is answered, at most 50 a second for each worker",
+        "no",
+    ),
 )
 
 _S = Section.SERVICE

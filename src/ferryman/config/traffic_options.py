@@ -90,8 +90,12 @@ LISTENER_OPTIONS = (
     ignored("udp-recvmmsg-log", SWITCH, _L, "log the size of batches", _BATCHES),
     ignored("udp-sendmmsg-log", SWITCH, _L, "log the size of batches", _BATCHES),
     ignored("drop-invalid-packets", SWITCH, _L, "drop what is no STUN and no ChannelData"),
-    not_built(
-        "drop-invalid-packets-log", SWITCH, _L, "log them", "they are counted and not logged"
+    Option(
+        "drop-invalid-packets-log",
+        SWITCH,
+        _L,
+        "a line for each, with its first octets, at most 50 a second for each worker",
+        "no",
     ),
     Option("respond-http-unsupported", SWITCH, _L, "answer HTTP on a TURN port with 400", "no"),
     Option(
@@ -329,8 +333,12 @@ PROTOCOL_OPTIONS = (
         "no",
     ),
     ignored("no-software-attribute", SWITCH, _P, "no SOFTWARE in answers"),
-    not_built(
-        "check-origin-consistency", SWITCH, _P, "ORIGIN must not change", "ORIGIN is not looked at"
+    Option(
+        "check-origin-consistency",
+        SWITCH,
+        _P,
+        "ORIGIN must not change while an allocation lasts (441)",
+        "no",
     ),
 )
 

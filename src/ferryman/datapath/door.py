@@ -81,6 +81,21 @@ class Noticed(NamedTuple):
     text: str
 
 
+class BindingSeen(NamedTuple):
+    """A Binding request was answered, and the operator wants to know."""
+
+    five_tuple: FiveTuple
+
+
+class DropSeen(NamedTuple):
+    """A client's packet of `length` octets was dropped, and the operator wants to know."""
+
+    five_tuple: FiveTuple
+    reason: str
+    length: int
+    beginning: bytes
+
+
 class Connected(NamedTuple):
     """An attempt to connect to a peer is over (RFC 6062 §5.2)."""
 
@@ -105,7 +120,17 @@ class Ended(NamedTuple):
 
 
 Event: TypeAlias = (
-    Asked | Closed | RelayedClosed | Disconnected | Noticed | Moved | Connected | Arrived | Ended
+    Asked
+    | Closed
+    | RelayedClosed
+    | Disconnected
+    | Noticed
+    | BindingSeen
+    | DropSeen
+    | Moved
+    | Connected
+    | Arrived
+    | Ended
 )
 
 
@@ -276,4 +301,6 @@ _EVENTS: dict[int, Callable[[tuple[Any, ...]], Event]] = {
     6: lambda raw: Ended(*raw[1:]),
     7: lambda raw: Moved(raw[1], unpack_five_tuple(raw[2])),
     8: lambda raw: RelayedClosed(raw[1], Family(raw[2])),
+    9: lambda raw: BindingSeen(unpack_five_tuple(raw[1])),
+    10: lambda raw: DropSeen(unpack_five_tuple(raw[1]), *raw[2:]),
 }

@@ -13,6 +13,7 @@ from ferryman.engine.journal import Opened
 from ferryman.engine.lifetime import granted_lifetime, requested_lifetime
 from ferryman.engine.mobile import Mobile
 from ferryman.engine.mobility import ticket_attribute, wanted
+from ferryman.engine.origin import origin_of
 from ferryman.engine.permission import Permissions
 from ferryman.engine.refusals import Refusal, Refused
 from ferryman.engine.relay import RelayLease, RelayNeed, Reservation
@@ -263,6 +264,7 @@ def _open(
         channels=Channels(settings.maximum_channels),
         bytes_per_second=settings.bytes_per_second,
         grant=Grant.of(exchange.credential, now=exchange.now),
+        origin=origin_of(exchange.message),
         mobile=mobile,
     )
     state.allocations.add(allocation)

@@ -41,7 +41,8 @@ class Allocation:
     `five_tuple` is the client's path; while it moves there is another one in `mobile`.
     Permissions and channels need no family of their own: each peer has one. `source`: where the
     request came from that opened it. `bytes_per_second`: what it may carry in each direction; 0
-    for no limit. `grant`: of a third party's client.
+    for no limit. `grant`: of a third party's client. `origin`: what the request named that opened
+    it.
     """
 
     number: int
@@ -54,6 +55,7 @@ class Allocation:
     channels: Channels
     bytes_per_second: int = 0
     grant: Grant | None = None
+    origin: str = ""
     mobile: Mobile = field(default_factory=Mobile)
     source: bytes = field(init=False)
 

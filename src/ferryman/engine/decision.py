@@ -20,6 +20,7 @@ from ferryman.engine import (
 )
 from ferryman.engine.changes import Reply
 from ferryman.engine.journal import RefusedRequest
+from ferryman.engine.origin import check_origin
 from ferryman.engine.proof import Proved
 from ferryman.engine.refusals import Refusal, Refused
 from ferryman.engine.reply import reply
@@ -115,10 +116,18 @@ def _apply_rules(state: State, exchange: Exchange) -> Attributes | None:
     unknown = exchange.message.unknown_required(understood[method])
     if unknown:
         raise _unknown_attributes(unknown)
+    if state.settings.origin_consistency:
+        _check_origin(state, exchange)
     try:
         return _RULES[method](state, exchange)
     except Malformed as malformed:
         raise Refused(Refusal.MALFORMED_ATTRIBUTE, str(malformed)) from malformed
+
+
+def _check_origin(state: State, exchange: Exchange) -> None:
+    allocation = state.allocations.of(exchange.five_tuple, now=exchange.now)
+    if allocation is not None and exchange.owns(allocation):
+        check_origin(allocation, exchange.message)
 
 
 def _refusal_attributes(refused: Refused) -> Attributes:

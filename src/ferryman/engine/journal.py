@@ -142,6 +142,21 @@ class ConnectionEnded(NamedTuple):
     received_bytes: int
 
 
+class BindingAnswered(NamedTuple):
+    """The datapath has answered a Binding request by itself."""
+
+    five_tuple: FiveTuple
+
+
+class PacketDropped(NamedTuple):
+    """The datapath has dropped a client's packet of `length` octets that was none of TURN."""
+
+    five_tuple: FiveTuple
+    reason: str
+    length: int
+    beginning: bytes
+
+
 class Closed(NamedTuple):
     """`seconds` is how long the allocation lived; `relayed` what it had in the end."""
 
@@ -168,5 +183,7 @@ Entry: TypeAlias = (
     | ChannelBound
     | ConnectionBound
     | ConnectionEnded
+    | BindingAnswered
+    | PacketDropped
     | Closed
 )

@@ -74,6 +74,11 @@ class Refusal(Enum):
     )
     MALFORMED_ATTRIBUTE = Rule(400, "RFC 8489 §6.3", "an attribute's value is malformed")
     WRONG_CREDENTIALS = Rule(441, "RFC 8656 §5", "the allocation belongs to another username")
+    OTHER_ORIGIN = Rule(
+        441,
+        "draft-ietf-tram-stun-origin §3",
+        "ORIGIN is not that of the request that opened the allocation",
+    )
     NO_ALLOCATION = Rule(437, "RFC 8656 §5", "there is no allocation for this 5-tuple")
 
     ALLOCATION_EXISTS = Rule(437, "RFC 8656 §7.2", "the 5-tuple already has an allocation")

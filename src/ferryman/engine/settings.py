@@ -32,7 +32,7 @@ class Settings:
     source (see `source`). `unauthorized_per_second`: answers over UDP to those of a source who have
     proved nothing, and to wrong passwords of a source over all else; 0 is no limit. `stun_only`:
     Binding alone is answered. `software`: answers to those who have proved themselves carry
-    SOFTWARE.
+    SOFTWARE. `origin_consistency`: ORIGIN may not change while an allocation lasts.
     """
 
     realm: str
@@ -60,3 +60,4 @@ class Settings:
     tcp_relay: bool = True
     stun_only: bool = False
     software: bool = False
+    origin_consistency: bool = False

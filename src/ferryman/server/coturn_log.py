@@ -14,6 +14,7 @@ from structlog.typing import FilteringBoundLogger
 
 from ferryman.engine.five_tuple import FiveTuple
 from ferryman.engine.journal import (
+    BindingAnswered,
     Challenged,
     ChannelBound,
     Closed,
@@ -81,6 +82,13 @@ class CoturnJournalLog(JournalLog):
 
     def _challenged(self, entry: Challenged) -> None:
         self._error(entry.five_tuple, "message", "", entry.refusal)
+
+    def _binding_answered(self, entry: BindingAnswered) -> None:
+        self._info(
+            _NO_SESSION,
+            f"realm <{self._realm}> user <>: incoming packet BINDING processed, success, "
+            f"remote {entry.five_tuple.client}",
+        )
 
     def _refusal(self, entry: RefusedRequest) -> None:
         unproved = _UNPROVED.get(entry.refusal)

@@ -17,6 +17,10 @@ _SILENCES = {
     "dropped_too_many_strangers": Silence.TOO_MANY.value,
     "dropped_no_short_answer": Silence.TOO_SMALL.value,
 }
+_UNTOLD = {
+    "untold_bindings": "Binding requests",
+    "untold_drops": "dropped packets",
+}
 _QUEUE_FULL = "dropped_queue_full"
 
 
@@ -38,6 +42,10 @@ class GateLog:
         count = self._news(_QUEUE_FULL, counters)
         if count:
             self._log.warning("requests were dropped: too many wait for a decision", count=count)
+        for name, what in _UNTOLD.items():
+            count = self._news(name, counters)
+            if count:
+                self._log.info(f"{what} not logged one by one", count=count)
 
     def _news(self, name: str, counters: dict[str, int]) -> int:
         count = counters[name]

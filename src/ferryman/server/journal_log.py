@@ -13,6 +13,7 @@ import structlog
 
 from ferryman.engine.five_tuple import FiveTuple
 from ferryman.engine.journal import (
+    BindingAnswered,
     Challenged,
     ChannelBound,
     Closed,
@@ -24,6 +25,7 @@ from ferryman.engine.journal import (
     MoveGivenUp,
     Moving,
     Opened,
+    PacketDropped,
     Permitted,
     Refreshed,
     RefusedRequest,
@@ -55,7 +57,7 @@ _DETAILS = (
 """Entries that only a verbose log shows."""
 
 
-_OF_STRANGERS = (Challenged, RefusedRequest, Unanswered)
+_OF_STRANGERS = (Challenged, RefusedRequest, Unanswered, BindingAnswered, PacketDropped)
 """Entries that need no password; all others are a client's doing, or the server's."""
 
 
@@ -80,6 +82,8 @@ class JournalLog:
             Challenged: self._challenge,
             Unanswered: self._unanswered,
             RefusedRequest: self._refused,
+            BindingAnswered: self._binding_answered,
+            PacketDropped: self._packet_dropped,
             Opened: self._opened,
             Refreshed: self._refreshed,
             RelayedClosed: self._relayed_closed,
@@ -165,6 +169,20 @@ class JournalLog:
         """A flood of these makes one line a second, with the client that came last."""
         count, _ = self._silences.get(entry.silence, (0, entry))
         self._silences[entry.silence] = (count + 1, entry)
+
+    def _binding_answered(self, entry: BindingAnswered) -> None:
+        """The datapath tells so many a second."""
+        self._log.info("binding answered", **_client(entry.five_tuple))
+
+    def _packet_dropped(self, entry: PacketDropped) -> None:
+        """The same."""
+        self._log.info(
+            "packet dropped",
+            **_client(entry.five_tuple),
+            why=entry.reason,
+            length=entry.length,
+            octets=entry.beginning.hex(),
+        )
 
     def _refused(self, entry: RefusedRequest) -> None:
         self._in_second += 1

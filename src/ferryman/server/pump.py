@@ -16,9 +16,11 @@ from ferryman.datapath import door
 from ferryman.datapath.door import (
     Arrived,
     Asked,
+    BindingSeen,
     Closed,
     Connected,
     Disconnected,
+    DropSeen,
     Ended,
     Event,
     Moved,
@@ -33,6 +35,7 @@ from ferryman.engine.connection_attempt import attempted
 from ferryman.engine.credential import ANONYMOUS, Credential, NoCredential
 from ferryman.engine.decision import decide
 from ferryman.engine.ending import disconnected, expire, relayed_closed, stop, used
+from ferryman.engine.journal import BindingAnswered, PacketDropped
 from ferryman.engine.mobility import moved
 from ferryman.engine.peer_connection_ending import ended
 from ferryman.engine.proof import Proved, prove
@@ -167,6 +170,10 @@ class Pump:
             case Noticed(text):
                 self._log.warning(text)
                 return Outcome()
+            case BindingSeen(five_tuple):
+                return Outcome(journal=[BindingAnswered(five_tuple)])
+            case DropSeen():
+                return Outcome(journal=[PacketDropped(*event)])
 
     def _decide(self, admitted: Admitted, *, unix_time: float, now: int) -> Outcome:
         credential = self._resolve(admitted, unix_time=unix_time)
