@@ -4,7 +4,7 @@
 
 use std::net::SocketAddr;
 
-use ferryman_flow::binding::{answer, Settings, ANSWER_LIMIT};
+use ferryman_flow::binding::{answer, answer_classic, Settings, ANSWER_LIMIT};
 use ferryman_flow::{Discovery, FiveTuple, Transport};
 use libfuzzer_sys::fuzz_target;
 
@@ -41,6 +41,10 @@ fuzz_target!(|request: &[u8]| {
                 server,
                 socket: 1,
             };
+            if let Some(length) = answer_classic(request, &five_tuple, &mut out) {
+                assert!(length <= 4 * request.len());
+                assert_eq!(out[4..20], request[4..20], "another transaction");
+            }
             for settings in settings() {
                 let Some(answer) = answer(request, &five_tuple, &settings, &mut out) else {
                     continue;

@@ -53,15 +53,28 @@ def test_without_anything_the_safe_defaults_hold(reading: Reading) -> None:
     assert configuration.notices == ()
 
 
-def test_a_file_brings_coturns_policy_and_one_warning(reading: Reading) -> None:
+def test_a_file_brings_coturns_policy_with_what_is_open_and_what_is_not(reading: Reading) -> None:
     configuration = reading.lines("realm=r", "denied-peer-ip=10.0.0.0/8", "no-tls")
     assert configuration.peer_policy is PeerPolicy.COTURN
-    (line,) = reading.notices(configuration)
+    line, own = reading.notices(configuration)
+    assert own.startswith(
+        "info: allowed-peer-ip: not given: unlike with coturn, clients reach nothing"
+    )
     assert line == (
         "warning: peer-policy: coturn: clients reach private 172.16.0.0/12, "
         "private 192.168.0.0/16, shared 100.64.0.0/10 through this server; "
         "deny them with denied-peer-ip or set peer-policy=public"
     )
+
+
+def test_whoever_names_a_peer_is_not_told_of_those_that_are_not_named(reading: Reading) -> None:
+    denied = tuple(f"denied-peer-ip={net}" for net in ("10.0.0.0/8", "172.16.0.0/12"))
+    more = ("denied-peer-ip=192.168.0.0/16", "denied-peer-ip=100.64.0.0/10")
+    lines = ("realm=r", *denied, *more, "no-tls")
+    (note,) = reading.notices(reading.lines(*lines))
+    assert "a media server here has to be named" in note
+    assert reading.lines(*lines, "allowed-peer-ip=192.0.2.1").notices == ()
+    assert reading.lines(*lines, "stun-only").notices == ()
 
 
 def test_a_file_may_ask_for_the_public_policy(reading: Reading) -> None:

@@ -92,6 +92,7 @@ HONOURED: list[tuple[str, str | None, str, object, object]] = [
     ("secure-stun", None, "binding", Binding.EVERYONE, Binding.PROVED),
     ("software-attribute", None, "software", False, True),
     ("check-origin-consistency", None, "origin_consistency", False, True),
+    ("rfc3489-compatibility", None, "rfc3489", False, True),
     ("log-binding", None, "log_binding", False, True),
     ("drop-invalid-packets-log", None, "log_invalid", False, True),
     ("verbose", None, "log_level", LogLevel.INFO, LogLevel.DEBUG),

@@ -243,3 +243,23 @@ def test_neither_is_logged_by_itself(tmp_path: Path) -> None:
         client.relayed()
     assert "packet dropped" not in server.log
     assert "binding answered" not in server.log
+
+
+@pytest.mark.parametrize("lines", [[], ["rfc3489-compatibility"]])
+def test_binding_of_rfc_3489_is_answered_where_the_file_asks_for_it(
+    tmp_path: Path, lines: list[str]
+) -> None:
+    identity = urandom(16)
+    with (
+        start_server([*ACCOUNTS, *lines], tmp_path) as server,
+        TurnClient(server.port, "alice", "sesame") as client,
+    ):
+        client.send(b"\x00\x01\x00\x00" + identity)
+        if not lines:
+            assert client.is_silent()
+            return
+        answer = client.receive()
+        local, port = client.local.ip, client.local.port.to_bytes(2, "big")
+        assert answer[:20] == b"\x01\x01\x00\x18" + identity
+        assert answer[20:32] == b"\x00\x01\x00\x08\x00\x01" + port + local
+        client.relayed()

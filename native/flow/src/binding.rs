@@ -5,6 +5,7 @@
 //! datagram is more than 4 times as long as its request: a forged source address gains little.
 
 mod asked;
+mod classic;
 mod response;
 
 use std::net::SocketAddr;
@@ -13,6 +14,7 @@ use crate::discovery::{Corner, Discovery};
 use crate::stun::{self, Class};
 use crate::{Family, FiveTuple, Transport};
 use asked::Asked;
+pub use classic::answer_classic;
 use response::BindingResponse;
 
 /// Room for the longest answer, in bytes.
@@ -47,6 +49,8 @@ pub struct Settings {
     pub software: bool,
     /// Whose requests are answered.
     pub served: Served,
+    /// Whether those of RFC 3489 are, over UDP, where everybody's are.
+    pub rfc3489: bool,
     /// The addresses of NAT behaviour discovery, one of each family at most.
     pub discovery: Vec<Discovery>,
 }

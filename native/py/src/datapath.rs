@@ -27,7 +27,7 @@ pub(crate) struct Datapath {
 #[pymethods]
 impl Datapath {
     #[new]
-    #[pyo3(signature = (*, fingerprint, mapped_address=false, workers=1, queue_limit=4096, pending_connections=4096, connection_timeout=60.0, source_connections=0, total_connections=0, software=false, binding="everyone", buffer=0, listening_device="", relay_device="", respond_http_unsupported=false, acme_redirect="", log_binding=false, log_invalid=false))]
+    #[pyo3(signature = (*, fingerprint, mapped_address=false, workers=1, queue_limit=4096, pending_connections=4096, connection_timeout=60.0, source_connections=0, total_connections=0, software=false, binding="everyone", buffer=0, listening_device="", relay_device="", respond_http_unsupported=false, acme_redirect="", log_binding=false, log_invalid=false, rfc3489=false))]
     #[allow(clippy::too_many_arguments)] // Python names them
     fn new(
         fingerprint: bool,
@@ -47,6 +47,7 @@ impl Datapath {
         acme_redirect: &str,
         log_binding: bool,
         log_invalid: bool,
+        rfc3489: bool,
     ) -> PyResult<Self> {
         let connection_timeout = Duration::try_from_secs_f64(connection_timeout)
             .map_err(|error| PyValueError::new_err(format!("connection_timeout: {error}")))?;
@@ -63,6 +64,7 @@ impl Datapath {
                 acme_redirect: acme_redirect.to_owned(),
                 log_binding,
                 log_invalid,
+                rfc3489,
             },
             queue_limit,
             pending_connections,
@@ -135,7 +137,7 @@ impl Datapath {
         Ok(())
     }
 
-    #[pyo3(signature = (*, fingerprint, mapped_address, source_connections, total_connections, software=false, binding="everyone", respond_http_unsupported=false, acme_redirect="", log_binding=false, log_invalid=false))]
+    #[pyo3(signature = (*, fingerprint, mapped_address, source_connections, total_connections, software=false, binding="everyone", respond_http_unsupported=false, acme_redirect="", log_binding=false, log_invalid=false, rfc3489=false))]
     #[allow(clippy::too_many_arguments)] // Python names them
     fn choose(
         &self,
@@ -149,6 +151,7 @@ impl Datapath {
         acme_redirect: &str,
         log_binding: bool,
         log_invalid: bool,
+        rfc3489: bool,
     ) -> PyResult<()> {
         self.native.choose(Choices {
             fingerprint,
@@ -161,6 +164,7 @@ impl Datapath {
             acme_redirect: acme_redirect.to_owned(),
             log_binding,
             log_invalid,
+            rfc3489,
         });
         Ok(())
     }

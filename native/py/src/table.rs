@@ -67,6 +67,7 @@ impl Table {
                 mapped_address,
                 software,
                 served: served_of(binding)?,
+                rfc3489: false,
                 discovery: Vec::new(),
             },
         })

@@ -48,6 +48,8 @@ pub struct Choices {
     pub acme_redirect: String,
     /// Whether Binding requests that are answered are told of, some of them.
     pub log_binding: bool,
+    /// Whether Binding requests of RFC 3489 are answered.
+    pub rfc3489: bool,
     /// Whether packets of clients that are none of ours are told of, some of them.
     pub log_invalid: bool,
 }

@@ -187,6 +187,8 @@ impl Forwarder {
                 Served::Nobody => self.shared.counters.drop_for(Reason::NotServed),
             },
             FromClient::Ask => return self.ask(five_tuple, slots.octets(packet)),
+            FromClient::Drop(Reason::NotTurn)
+                if self.answer_classic(five_tuple, slots.octets(packet)) => {}
             FromClient::Drop(reason) => self.drop(five_tuple, reason, slots.octets(packet)),
         }
         Taken::Done
@@ -403,6 +405,23 @@ impl Forwarder {
         } else {
             self.send_from(written.from, written.to, message);
         }
+    }
+
+    /// Whether this was a Binding request of RFC 3489, and has been answered.
+    fn answer_classic(&mut self, five_tuple: &FiveTuple, request: &[u8]) -> bool {
+        let binding = &self.binding;
+        let wanted = binding.rfc3489 && binding.served == Served::Everyone;
+        if !wanted || five_tuple.transport != Transport::Udp {
+            return false;
+        }
+        let mut answer = [0; binding::ANSWER_LIMIT];
+        let Some(length) = binding::answer_classic(request, five_tuple, &mut answer) else {
+            return false;
+        };
+        self.shared.counters.add(Counter::Answered, 1);
+        self.sightings.binding(five_tuple, self.now, &self.shared);
+        self.reply(five_tuple, &answer[..length]);
+        true
     }
 
     /// One datagram from an address that a listener is bound to.

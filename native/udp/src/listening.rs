@@ -67,6 +67,7 @@ impl Worker {
         binding.mapped_address = choices.mapped_address;
         binding.software = choices.software;
         binding.served = choices.served;
+        binding.rfc3489 = choices.rfc3489;
         binding.discovery.clear();
         self.forwarder.limits = Limits::from(choices);
         self.forwarder.sightings.want(choices);

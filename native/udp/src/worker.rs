@@ -93,6 +93,7 @@ impl Worker {
                 mapped_address: settings.choices.mapped_address,
                 software: settings.choices.software,
                 served: settings.choices.served,
+                rfc3489: settings.choices.rfc3489,
                 discovery: Vec::new(),
             },
             gate: Gate::default(),

@@ -105,6 +105,7 @@ class Running:
             acme_redirect=configuration.acme_redirect,
             log_binding=configuration.log_binding,
             log_invalid=configuration.log_invalid,
+            rfc3489=configuration.rfc3489,
         )
         relays_as_before = _relaying(settings) == _relaying(self.externals.settings)
         self.configuration, self.externals.settings = configuration, settings

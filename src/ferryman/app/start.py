@@ -166,6 +166,7 @@ def _datapath(configuration: Configuration) -> _native.Datapath:
         acme_redirect=configuration.acme_redirect,
         log_binding=configuration.log_binding,
         log_invalid=configuration.log_invalid,
+        rfc3489=configuration.rfc3489,
         buffer=configuration.socket_buffer,
         listening_device=configuration.listening_device,
         relay_device=configuration.relay_device,

@@ -232,7 +232,8 @@ def check_realm(configuration: Configuration, where: Sequence[Given], findings: 
 
 
 def check_peers(configuration: Configuration, findings: Findings) -> None:
-    """The one warning of the coturn policy: which private ranges stand open."""
+    """The one warning of the coturn policy: which private ranges stand open. And a line about what
+    is closed that coturn leaves open."""
     if configuration.allow_loopback_peers:
         findings.warn(
             "allow-loopback-peers", "clients reach services on this machine; for tests only"
@@ -245,4 +246,10 @@ def check_peers(configuration: Configuration, findings: Findings) -> None:
             "peer-policy",
             f"coturn: clients reach {', '.join(ranges)} through this server; "
             "deny them with denied-peer-ip or set peer-policy=public",
+        )
+    if not configuration.allowed_peers and not configuration.stun_only:
+        findings.note(
+            "allowed-peer-ip",
+            "not given: unlike with coturn, clients reach nothing at this machine's own addresses "
+            "but each other's relayed ports; a media server here has to be named",
         )

@@ -119,6 +119,7 @@ class Configuration(BaseModel):
     origin_consistency: bool
     respond_http_unsupported: bool
     acme_redirect: str
+    rfc3489: bool
     log_binding: bool
     log_invalid: bool
 

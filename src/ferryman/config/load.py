@@ -152,6 +152,7 @@ def _configured(path: Path | None, chosen: Chosen, findings: Findings) -> Config
         origin_consistency=chosen.one("check-origin-consistency", bool),
         respond_http_unsupported=chosen.one("respond-http-unsupported", bool),
         acme_redirect=chosen.maybe("acme-redirect", str) or "",
+        rfc3489=chosen.one("rfc3489-compatibility", bool),
         log_binding=chosen.one("log-binding", bool),
         log_invalid=chosen.one("drop-invalid-packets-log", bool),
         log_level=_log_level(chosen),

@@ -29,9 +29,9 @@ from ferryman.config.option import Option, Section, declined, ignored, not_built
 
 _OLDER = "TLS 1.2 and 1.3 are spoken, and nothing older"
 _FINITE = "keys are exchanged over elliptic curves (ECDHE), which has no such parameters"
-_NO_TLS_DISCOVERY = "RFC 5780 is answered on listening-port and alt-listening-port only"
-_STAY = "clients stay on the port that they came to"
-_NO_MULTIPLEX = "every allocation has a relay port of its own"
+_NO_TLS_DISCOVERY = "RFC 5780 is answered on listening-port and alt-listening-port alone"
+_SPREAD = "clients are spread over the workers at every port, and several relay-ip take turns"
+_NO_MULTIPLEX = "every allocation has a relay port of its own, from min-port to max-port"
 _BATCHES = "the datapath chooses its own batches"
 
 WORKERS = whole(0, 128)
@@ -77,7 +77,7 @@ LISTENER_OPTIONS = (
         repeatable=True,
     ),
     Option("aux-server", ENDPOINT, _L, "one more address and port to listen on", repeatable=True),
-    not_built("udp-self-balance", SWITCH, _L, "send clients to aux servers", _STAY),
+    ignored("udp-self-balance", SWITCH, _L, "send clients to aux servers", _SPREAD),
     Option(
         "sock-buf-size",
         COUNT,
@@ -317,12 +317,12 @@ PROTOCOL_OPTIONS = (
         "MAPPED-ADDRESS beside XOR-MAPPED-ADDRESS",
         "no",
     ),
-    not_built(
+    Option(
         "rfc3489-compatibility",
         SWITCH,
         _P,
-        "answer Binding without a magic cookie",
-        "requests without a magic cookie are dropped",
+        "answer Binding of RFC 3489 over UDP, which has no magic cookie",
+        "no",
     ),
     ignored("response-origin-only-with-rfc5780", SWITCH, _P, "RESPONSE-ORIGIN with RFC 5780 only"),
     Option(
@@ -364,7 +364,13 @@ TLS_OPTIONS = (
     ignored("dh1066", SWITCH, _T, "parameters of 1066 bits", _FINITE),
     ignored("tlsv1", SWITCH, _T, "TLS 1.0 as well", _OLDER),
     ignored("tlsv1_1", SWITCH, _T, "TLS 1.1 as well", _OLDER),
-    not_built("raw-public-keys", SWITCH, _T, "RFC 7250", "clients are shown a certificate"),
+    not_built(
+        "raw-public-keys",
+        SWITCH,
+        _T,
+        "RFC 7250",
+        "clients are shown the certificate, also those that ask for its bare key",
+    ),
     Option("dtls", SWITCH, _T, "DTLS beside UDP; default: whenever TLS is spoken"),
     Option("no-dtls", SWITCH, _T, "no DTLS", "no"),
 )

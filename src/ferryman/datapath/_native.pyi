@@ -89,6 +89,7 @@ class Datapath:
         acme_redirect: str = "",
         log_binding: bool = False,
         log_invalid: bool = False,
+        rfc3489: bool = False,
     ) -> Datapath:
         """`fingerprint`: every Binding answer carries FINGERPRINT. `mapped_address`: every Binding
         success carries MAPPED-ADDRESS, too. `workers`: how many worker threads there are, 0 for
@@ -106,7 +107,8 @@ class Datapath:
         `acme_redirect`: a URL that the tokens of ACME's challenges are appended to, for a redirect;
         "" for none. `log_binding`, `log_invalid`: events tell of Binding requests that are answered
         and of packets that are none of TURN, 50 of each a second for each worker; the rest are
-        counted, `untold_bindings` and `untold_drops`. OSError when there is no descriptor left.
+        counted, `untold_bindings` and `untold_drops`. `rfc3489`: Binding requests without a cookie
+        are answered over UDP. OSError when there is no descriptor left.
         """
 
     def listen_udp(self, ip: bytes, port: int) -> int:
@@ -149,6 +151,7 @@ class Datapath:
         acme_redirect: str = "",
         log_binding: bool = False,
         log_invalid: bool = False,
+        rfc3489: bool = False,
     ) -> None:
         """Changes these from now on; connections that are open stay. NAT behaviour discovery is
         offered no more, until it is offered again."""

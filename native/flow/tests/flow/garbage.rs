@@ -92,6 +92,7 @@ fn a_hundred_thousand_bad_packets_do_no_harm() {
         mapped_address: true,
         software: true,
         served: binding::Served::Everyone,
+        rfc3489: true,
         discovery: vec![discovery()],
     };
     for round in 0..120_000 {
@@ -105,6 +106,9 @@ fn a_hundred_thousand_bad_packets_do_no_harm() {
         forwarded += usize::from(matches!(verdict, FromClient::ToPeer { .. }));
         if let Some(answer) = binding::answer(&packet, &from(PEER), &settings, &mut out) {
             assert!(answer.length <= 4 * packet.len());
+        }
+        if let Some(length) = binding::answer_classic(&packet, &from(PEER), &mut out) {
+            assert!(length <= 4 * packet.len());
         }
         if let Frame::Complete {
             message, consumed, ..
