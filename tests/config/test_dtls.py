@@ -65,14 +65,6 @@ def test_dtls_without_a_certificate_does_not_start(reading: Reading) -> None:
     [
         (["dtls", "no-dtls"], "dtls: together with no-dtls it is not spoken"),
         (["dtls", "no-udp"], "dtls: together with no-udp it is not spoken"),
-        (
-            ["no-tlsv1_2"],
-            "dtls: no-tlsv1_2 leaves nothing of DTLS 1.2, and no other is spoken: DTLS is off",
-        ),
-        (
-            ["cipher-list=TLS_AES_128_GCM_SHA256"],
-            "dtls: cipher-list leaves nothing of DTLS 1.2, and no other is spoken: DTLS is off",
-        ),
     ],
     ids=lambda value: ",".join(value) if isinstance(value, list) else "",
 )
@@ -84,3 +76,20 @@ def test_where_it_is_off_although_it_was_asked_for_a_line_says_why(
     (line,) = [line for line in reading.notices(configuration) if "dtls:" in line]
     assert line.startswith("warning: ")
     assert text in line
+
+
+@pytest.mark.parametrize(
+    "line", ["no-tlsv1_2", "cipher-list=TLS_AES_128_GCM_SHA256"], ids=["no-tlsv1_2", "cipher-list"]
+)
+def test_where_nothing_is_left_of_dtls_12_it_is_13_alone_and_a_line_says_so(
+    reading: Reading, pair: Pair, line: str
+) -> None:
+    configuration = reading.lines(*pair.lines, line)
+    assert spoken(configuration.tls) == (True, Dtls.WITH_TLS)
+    assert configuration.tls is not None
+    assert not configuration.tls.dtls12
+    (notice,) = [one for one in reading.notices(configuration) if "dtls:" in one]
+    key = line.split("=")[0]
+    text = f"dtls: {key} leaves nothing of DTLS 1.2: DTLS 1.3 alone is spoken"
+    assert notice.startswith("info: ")
+    assert text in notice

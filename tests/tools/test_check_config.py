@@ -41,7 +41,7 @@ def test_a_good_file_gets_its_notices_and_a_summary(tmp_path: Path) -> None:
     assert lines[3:] == [
         "listeners:     UDP 192.0.2.1:3478, UDP [2001:db8::1]:3478, TLS/DTLS 192.0.2.1:443, "
         "TLS/DTLS [2001:db8::1]:443",
-        "TLS:           TLS 1.2 and 1.3, DTLS 1.2, certificate turn.test.crt",
+        "TLS:           TLS 1.2 and 1.3, DTLS 1.2 (with NSS 1.3 too), certificate turn.test.crt",
         "relay:         10.0.0.5, ports 49152-65535",
         "external:      192.0.2.1/10.0.0.5",
         "realm:         example.com",
@@ -88,7 +88,7 @@ def test_the_summary_says_what_holds(tmp_path: Path, text: str, line: str) -> No
         (
             "no-tls\ndtls\n",
             "UDP/TCP all addresses port 3478, DTLS all addresses port 5349",
-            "DTLS 1.2",
+            "DTLS 1.2 (with NSS 1.3 too)",
         ),
         (
             "no-dtls\nno-tlsv1_2\n",
@@ -103,12 +103,12 @@ def test_the_summary_says_what_holds(tmp_path: Path, text: str, line: str) -> No
         (
             "tls-listening-port=0\n",
             "UDP/TCP all addresses port 3478",
-            "TLS 1.2 and 1.3, DTLS 1.2",
+            "TLS 1.2 and 1.3, DTLS 1.2 (with NSS 1.3 too)",
         ),
         (
             "tls-listening-port=3478\n",
             "UDP/TCP all addresses port 3478",
-            "TLS 1.2 and 1.3, DTLS 1.2",
+            "TLS 1.2 and 1.3, DTLS 1.2 (with NSS 1.3 too)",
         ),
     ],
 )

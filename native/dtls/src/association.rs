@@ -1,19 +1,10 @@
-//! One DTLS association (RFC 6347): an `SSL` between two mailboxes.
+//! One DTLS association, whichever version it speaks.
 
-use std::ffi::{c_int, c_long, c_uint, c_void};
-use std::ptr;
 use std::time::Duration;
 
 use crate::endpoint::Endpoint;
-use crate::library::{Library, Opaque, Trouble};
-use crate::mailbox::{self, Mailbox};
-use crate::LONGEST_FLIGHT;
-
-const SET_MTU: c_int = 17;
-const GET_TIMEOUT: c_int = 73;
-const HANDLE_TIMEOUT: c_int = 74;
-const WANT_READ: c_int = 2;
-const ZERO_RETURN: c_int = 6;
+use crate::loading::Trouble;
+use crate::{nss, openssl, LONGEST_MESSAGE};
 
 /// What a datagram brought.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,197 +18,100 @@ pub enum Heard {
 }
 
 /// An association, from its proven ClientHello on.
-pub struct Association {
-    library: &'static Library,
-    ssl: Opaque,
-    /// Owned; OpenSSL reaches it through the BIO, so that no reference to it is ever kept.
-    mailbox: *mut Mailbox,
-    failed: bool,
+pub struct Association(Spoken);
+
+enum Spoken {
+    Dtls12(openssl::Association),
+    Dtls13(nss::Association),
 }
 
-// SAFETY: an `SSL` may move between threads as long as one at a time uses it, and every method
-// that touches it takes `&mut self`; the mailbox belongs to it alone.
-unsafe impl Send for Association {}
+/// The same word to whichever it is.
+macro_rules! each {
+    ($association:expr, $one:ident => $said:expr) => {
+        match $association {
+            Spoken::Dtls12($one) => $said,
+            Spoken::Dtls13($one) => $said,
+        }
+    };
+}
 
 impl Association {
-    /// The server's side, begun by a ClientHello whose cookie the `Gate` has found good.
+    /// The server's side over DTLS 1.2, begun by a ClientHello whose cookie the `Gate` has found
+    /// good.
     pub fn accept(endpoint: &Endpoint, hello: &[u8]) -> Result<Self, Trouble> {
-        let mut association = Self::new(endpoint)?;
-        association.mailbox().arrive(hello);
-        let library = association.library;
-        // SAFETY: `ssl` is alive and has its BIO; the address is filled with nothing.
-        let listened = unsafe {
-            (library.ERR_clear_error)();
-            let address = (library.BIO_ADDR_new)();
-            let listened = (library.DTLSv1_listen)(association.ssl, address);
-            (library.BIO_ADDR_free)(address);
-            listened
-        };
-        if listened != 1 {
-            return Err(Trouble(format!(
-                "ClientHello refused: {}",
-                library.reason()
-            )));
-        }
-        Ok(association)
+        let context = endpoint.dtls12.as_ref();
+        let context = context.ok_or(Trouble("DTLS 1.2 is not spoken".into()))?;
+        openssl::Association::accept(context, hello).map(Self::from)
     }
 
     /// The client's side; the first `poll` begins the handshake. `protocols`: ALPN, each name
-    /// after its length.
+    /// after its length; a client of DTLS 1.3 offers those of RFC 7443 instead.
     pub fn connect(endpoint: &Endpoint, protocols: &[u8]) -> Result<Self, Trouble> {
-        let association = Self::new(endpoint)?;
-        // SAFETY: `ssl` is alive; the names are copied.
-        unsafe {
-            (association.library.SSL_set_connect_state)(association.ssl);
-            if !protocols.is_empty() {
-                let length = protocols.len() as c_uint;
-                let set = association.library.SSL_set_alpn_protos;
-                set(association.ssl, protocols.as_ptr(), length);
-            }
+        match (&endpoint.dtls12, &endpoint.dtls13) {
+            (Some(context), _) => openssl::Association::connect(context, protocols).map(Self::from),
+            (None, Ok(model)) => nss::Association::connect(model).map(Self::from),
+            (None, Err(trouble)) => Err(trouble.clone()),
         }
-        Ok(association)
-    }
-
-    fn new(endpoint: &Endpoint) -> Result<Self, Trouble> {
-        let library = endpoint.context.library;
-        let mailbox = Box::into_raw(Box::<Mailbox>::default());
-        // SAFETY: the context is alive; `SSL_new` takes a reference of its own.
-        let ssl = unsafe { (library.SSL_new)(endpoint.context.pointer) };
-        let association = Self {
-            library,
-            ssl,
-            mailbox,
-            failed: false,
-        };
-        if ssl.is_null() {
-            return Err(Trouble("no memory for a DTLS association".into()));
-        }
-        let bio = mailbox::open(library, mailbox)?;
-        // SAFETY: both are alive; given twice the BIO is owned by `ssl` from now on.
-        unsafe { (library.SSL_set_bio)(ssl, bio, bio) };
-        association.control(SET_MTU, LONGEST_FLIGHT as c_long, ptr::null_mut());
-        Ok(association)
     }
 
     /// A datagram has arrived; `poll` until there is nothing more.
     pub fn receive(&mut self, datagram: &[u8]) {
-        self.mailbox().arrive(datagram);
+        each!(&mut self.0, one => one.receive(datagram));
     }
 
     /// Goes on with the handshake, or reads a message into `room`, which has `LONGEST_MESSAGE`
     /// bytes at least.
     pub fn poll(&mut self, room: &mut [u8]) -> Heard {
-        if self.failed {
-            return Heard::End;
-        }
-        let length = room.len().min(c_int::MAX as usize) as c_int;
-        // SAFETY: `ssl` is alive, and `room` is ours to be written to for its length.
-        let count = unsafe {
-            (self.library.ERR_clear_error)();
-            (self.library.SSL_read)(self.ssl, room.as_mut_ptr().cast(), length)
-        };
-        if count > 0 {
-            return Heard::Message(count as usize);
-        }
-        // SAFETY: `ssl` is alive, and `count` is what its last call returned.
-        match unsafe { (self.library.SSL_get_error)(self.ssl, count) } {
-            WANT_READ => Heard::Nothing,
-            ZERO_RETURN => Heard::End,
-            _ => {
-                self.failed = true;
-                Heard::End
-            }
-        }
+        each!(&mut self.0, one => one.poll(room))
     }
 
     /// Whether the handshake is over and messages may be sent.
     pub fn is_established(&self) -> bool {
-        // SAFETY: `ssl` is alive and only read.
-        !self.failed && unsafe { (self.library.SSL_is_init_finished)(self.ssl) } == 1
+        each!(&self.0, one => one.is_established())
     }
 
     /// Encrypts a message of at most `LONGEST_MESSAGE` bytes; false if it cannot be sent.
     pub fn send(&mut self, message: &[u8]) -> bool {
-        if !self.is_established() || message.is_empty() || message.len() > crate::LONGEST_MESSAGE {
+        if !self.is_established() || message.is_empty() || message.len() > LONGEST_MESSAGE {
             return false;
         }
-        // SAFETY: `ssl` is alive, and the message is readable for its length.
-        let count = unsafe {
-            (self.library.ERR_clear_error)();
-            let octets = message.as_ptr().cast::<c_void>();
-            (self.library.SSL_write)(self.ssl, octets, message.len() as c_int)
-        };
-        count > 0
+        each!(&mut self.0, one => one.send(message))
     }
 
     /// Takes the datagrams that are to be sent.
     pub fn take_datagrams(&mut self, send: impl FnMut(&[u8])) {
-        self.mailbox().take(send);
+        each!(&mut self.0, one => one.take_datagrams(send));
     }
 
     /// When `expire` is due, from now; `None` when nothing waits for an answer.
     pub fn timeout(&self) -> Option<Duration> {
-        let mut left = libc::timeval {
-            tv_sec: 0,
-            tv_usec: 0,
-        };
-        let waits = self.control(GET_TIMEOUT, 0, (&raw mut left).cast());
-        let micros = (left.tv_sec.max(0) as u64) * 1_000_000 + left.tv_usec.max(0) as u64;
-        waits.then(|| Duration::from_micros(micros))
+        each!(&self.0, one => one.timeout())
     }
 
     /// Sends the last flight again if its time is over; false when it was sent too often.
     pub fn expire(&mut self) -> bool {
-        // SAFETY: a plain call.
-        unsafe { (self.library.ERR_clear_error)() };
-        // SAFETY: `ssl` is alive; the command takes no argument.
-        let handled =
-            unsafe { (self.library.SSL_ctrl)(self.ssl, HANDLE_TIMEOUT, 0, ptr::null_mut()) };
-        self.failed |= handled < 0;
-        !self.failed
+        each!(&mut self.0, one => one.expire())
     }
 
     /// The protocol that was agreed on by ALPN, empty for none.
     pub fn protocol(&self) -> Vec<u8> {
-        let (mut name, mut length) = (ptr::null(), 0);
-        // SAFETY: `ssl` is alive; what it points to is copied before anything else happens to it.
-        unsafe {
-            (self.library.SSL_get0_alpn_selected)(self.ssl, &raw mut name, &raw mut length);
-            if name.is_null() {
-                return Vec::new();
-            }
-            std::slice::from_raw_parts(name, length as usize).to_vec()
-        }
+        each!(&self.0, one => one.protocol())
     }
 
     /// Says goodbye (close_notify), if there is anyone to say it to.
     pub fn close(&mut self) {
-        if self.is_established() {
-            // SAFETY: `ssl` is alive and has not failed.
-            unsafe { (self.library.SSL_shutdown)(self.ssl) };
-        }
-        self.failed = true;
-    }
-
-    fn control(&self, command: c_int, number: c_long, pointer: Opaque) -> bool {
-        // SAFETY: `ssl` is alive; each command of this module takes what it is given here.
-        unsafe { (self.library.SSL_ctrl)(self.ssl, command, number, pointer) > 0 }
-    }
-
-    fn mailbox(&mut self) -> &mut Mailbox {
-        // SAFETY: made by `Box::into_raw` and freed in `drop` only; OpenSSL uses it only inside
-        // its calls, and the reference ends before the next one, since both need `&mut self`.
-        unsafe { &mut *self.mailbox }
+        each!(&mut self.0, one => one.close());
     }
 }
 
-impl Drop for Association {
-    fn drop(&mut self) {
-        // SAFETY: `ssl` (which may be null) is freed once, and its BIO with it; the mailbox, which
-        // only the BIO knew, comes after.
-        unsafe {
-            (self.library.SSL_free)(self.ssl);
-            drop(Box::from_raw(self.mailbox));
-        }
+impl From<openssl::Association> for Association {
+    fn from(association: openssl::Association) -> Self {
+        Self(Spoken::Dtls12(association))
+    }
+}
+
+impl From<nss::Association> for Association {
+    fn from(association: nss::Association) -> Self {
+        Self(Spoken::Dtls13(association))
     }
 }

@@ -1,4 +1,5 @@
-//! Reading a ClientHello (RFC 6347 §4.2.1, §4.3.2) and writing the answer that asks for a cookie.
+//! Reading a ClientHello (RFC 6347 §4.2.1, §4.3.2; RFC 9147 §5.3) and writing the answer of DTLS 1.2
+//! that asks for a cookie.
 //!
 //! Knows no key: what a cookie is made of is the caller's affair.
 
@@ -12,6 +13,15 @@ const HELLO_VERIFY_REQUEST: u8 = 3;
 const RANDOM: usize = 32;
 /// The answer's version is DTLS 1.0 whatever will be agreed on (RFC 6347 §4.2.1).
 const DTLS_1_0: [u8; 2] = [0xFE, 0xFF];
+/// Extensions (RFC 8446 §4.2).
+const SUPPORTED_VERSIONS: u16 = 43;
+const COOKIE: u16 = 44;
+/// The first bits of a record of DTLS 1.3 that is encrypted (RFC 9147 §4).
+const UNIFIED: u8 = 0b0010_0000;
+const UNIFIED_MASK: u8 = 0b1110_0000;
+
+pub(crate) const DTLS_1_2: [u8; 2] = [0xFE, 0xFD];
+pub(crate) const DTLS_1_3: [u8; 2] = [0xFE, 0xFC];
 
 /// A ClientHello that is one datagram's first record and one fragment. Ranges lie in the datagram.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,17 +31,44 @@ pub(crate) struct ClientHello {
     /// Version, random and session id.
     before: Range<usize>,
     pub(crate) cookie: Range<usize>,
-    /// Cipher suites, compression methods and extensions.
+    /// Cipher suites and compression methods.
     after: Range<usize>,
+    extensions: Range<usize>,
 }
 
 impl ClientHello {
-    /// What the client asks for, without the cookie: the same in its first and second hello.
+    /// What is the same in the client's first and second hello (RFC 6347 §4.2.1). Extensions are not:
+    /// who is asked for a cookie of DTLS 1.2 may offer 1.3 no more.
     pub(crate) fn parameters<'a>(&self, datagram: &'a [u8]) -> [&'a [u8]; 2] {
         [
             &datagram[self.before.clone()],
             &datagram[self.after.clone()],
         ]
+    }
+
+    /// Whether a version is among its supported versions, which DTLS 1.3 came with.
+    pub(crate) fn offers(&self, datagram: &[u8], version: [u8; 2]) -> bool {
+        let versions = self.extension(datagram, SUPPORTED_VERSIONS);
+        let versions = versions.and_then(split_u8);
+        versions.is_some_and(|(versions, _)| versions.chunks(2).any(|one| one == version))
+    }
+
+    /// The cookie of a HelloRetryRequest, if it brings one (RFC 9147 §5.1).
+    pub(crate) fn retry_cookie<'a>(&self, datagram: &'a [u8]) -> Option<&'a [u8]> {
+        let (cookie, _) = split_u16(self.extension(datagram, COOKIE)?)?;
+        Some(cookie)
+    }
+
+    fn extension<'a>(&self, datagram: &'a [u8], number: u16) -> Option<&'a [u8]> {
+        let (mut rest, _) = split_u16(&datagram[self.extensions.clone()])?;
+        loop {
+            let (kind, after) = rest.split_first_chunk()?;
+            let (body, after) = split_u16(after)?;
+            if u16::from_be_bytes(*kind) == number {
+                return Some(body);
+            }
+            rest = after;
+        }
     }
 
     /// Whether it asks for a cookie (first of a handshake) or brings one.
@@ -43,8 +80,11 @@ impl ClientHello {
 /// Whether a datagram has a record of a later epoch than the first, which is an encrypted one.
 pub fn has_encrypted(datagram: &[u8]) -> bool {
     let mut rest = datagram;
+    if rest.first().is_some_and(|first| is_unified(*first)) {
+        return true;
+    }
     while let (Some(epoch), Some(length)) = (rest.get(3..5), u16_at(rest, 11)) {
-        if epoch != [0, 0] {
+        if epoch != [0, 0] || is_unified(rest[0]) {
             return true;
         }
         let end = RECORD_HEADER + usize::from(length);
@@ -59,6 +99,11 @@ pub(crate) fn begins_handshake(datagram: &[u8]) -> bool {
     datagram.first() == Some(&HANDSHAKE)
         && datagram.get(3..5) == Some(&[0, 0])
         && datagram.get(RECORD_HEADER) == Some(&CLIENT_HELLO)
+}
+
+/// Whether an answer is part of a handshake, and no alert.
+pub(crate) fn is_handshake(answer: &[u8]) -> bool {
+    answer.first() == Some(&HANDSHAKE)
 }
 
 /// Reads the ClientHello at the beginning of a datagram; `None` for whatever is no whole one.
@@ -82,11 +127,15 @@ pub(crate) fn read_untrusted(datagram: &[u8]) -> Option<ClientHello> {
     let session_end = session + 1 + usize::from(*fragment.get(session)?);
     let cookie = session_end + 1;
     let cookie_end = cookie + usize::from(*fragment.get(session_end)?);
-    (cookie_end < end).then_some(ClientHello {
+    let (_suites, rest) = split_u16(fragment.get(cookie_end..)?)?;
+    let (_compressions, rest) = split_u8(rest)?;
+    let extensions = end - rest.len();
+    Some(ClientHello {
         sequence,
         before: start..session_end,
         cookie: cookie..cookie_end,
-        after: cookie_end..end,
+        after: cookie_end..extensions,
+        extensions: extensions..end,
     })
 }
 
@@ -109,6 +158,22 @@ pub(crate) fn ask_back(hello: &ClientHello, cookie: &[u8; 32]) -> Vec<u8> {
     answer.push(cookie.len() as u8);
     answer.extend_from_slice(cookie);
     answer
+}
+
+fn is_unified(first: u8) -> bool {
+    first & UNIFIED_MASK == UNIFIED
+}
+
+/// Octets after a length of one octet, and what follows them.
+fn split_u8(octets: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (&length, rest) = octets.split_first()?;
+    rest.split_at_checked(length.into())
+}
+
+/// Octets after a length of two octets, and what follows them.
+fn split_u16(octets: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (&length, rest) = octets.split_first_chunk()?;
+    rest.split_at_checked(u16::from_be_bytes(length).into())
 }
 
 fn u16_at(octets: &[u8], at: usize) -> Option<u16> {

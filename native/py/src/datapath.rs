@@ -200,25 +200,27 @@ impl Datapath {
             .map_err(|error| PyValueError::new_err(error.to_string()))
     }
 
-    #[pyo3(signature = (chain, key, *, cipher_suites, groups, client_roots))]
+    #[pyo3(signature = (chain, key, *, cipher_suites, groups, dtls12, client_roots))]
     fn serve_dtls(
         &self,
         chain: Vec<Vec<u8>>,
         key: Vec<u8>,
         cipher_suites: Vec<u16>,
         groups: Vec<u16>,
+        dtls12: bool,
         client_roots: Vec<Vec<u8>>,
-    ) -> PyResult<()> {
+    ) -> PyResult<Option<String>> {
         let credentials = Credentials {
             chain: &chain,
             key: &key,
             cipher_suites: &cipher_suites,
             groups: &groups,
             client_roots: &client_roots,
+            without_12: !dtls12,
         };
-        self.native
-            .serve_dtls(&credentials)
-            .map_err(|trouble| PyValueError::new_err(trouble.to_string()))
+        let served = self.native.serve_dtls(&credentials);
+        let lacking = served.map_err(|trouble| PyValueError::new_err(trouble.to_string()))?;
+        Ok(lacking.map(|trouble| trouble.to_string()))
     }
 
     fn offload(

@@ -21,9 +21,9 @@ const HANDSHAKES_OF_SOURCE: usize = 64;
 /// How long a handshake may take, ns.
 const HANDSHAKE_TIMEOUT: u64 = 15 * SECOND;
 /// How many datagrams with encrypted records a handshake may get: OpenSSL keeps each, in a buffer of
-/// 17 KiB, until it can read it.
+/// 17 KiB, until it can read it. (NSS keeps none.)
 const EARLY: usize = 8;
-/// OpenSSL rounds its timers: looking again sooner than this would be too early (ns).
+/// The libraries round their timers: looking again sooner than this would be too early (ns).
 const SHORTEST_TIMER: u64 = SECOND / 100;
 
 /// What an association is good for.

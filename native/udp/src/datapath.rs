@@ -285,11 +285,11 @@ impl Datapath {
     }
 
     /// Serves DTLS beside UDP at every listener, with this certificate for those who come from now
-    /// on; may be called again at any time.
-    pub fn serve_dtls(&self, credentials: &Credentials<'_>) -> Result<(), Trouble> {
+    /// on; may be called again at any time. Returns why DTLS 1.3 is not spoken, if it is not.
+    pub fn serve_dtls(&self, credentials: &Credentials<'_>) -> Result<Option<Trouble>, Trouble> {
         let endpoint = Endpoint::server(credentials)?;
         self.post(|_| Order::ServeDtls(Some(endpoint.clone())));
-        Ok(())
+        Ok(endpoint.lacks_13().cloned())
     }
 
     /// Has the kernel forward the channels that are bound from now on, on these interfaces; returns

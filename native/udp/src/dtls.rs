@@ -78,17 +78,35 @@ impl Dtls {
 
     fn knock(&mut self, datagrams: &FiveTuple, datagram: &[u8], now: u64) -> Knock {
         match &mut self.endpoint {
-            Some((_, gate)) => gate.knock_untrusted(datagram, &address(datagrams), now),
+            Some((endpoint, gate)) => {
+                gate.knock_untrusted(endpoint, datagram, &address(datagrams), now)
+            }
             None => Knock::Drop,
         }
     }
 
-    /// An association for a client that has shown its cookie, if it may have one now.
-    fn accept(&mut self, hello: &[u8]) -> Option<Association> {
-        let (endpoint, _) = self.endpoint.as_ref()?;
-        self.beginnings = self.beginnings.checked_sub(1)?;
-        Association::accept(endpoint, hello).ok()
+    /// An association for a client that has shown its cookie, if it may have one now. A cookie of
+    /// DTLS 1.3 proves itself here, and one that does not costs nobody a beginning.
+    fn accept(&mut self, datagrams: &FiveTuple, visit: &Visit<'_>) -> Option<Association> {
+        let (endpoint, gate) = self.endpoint.as_mut()?;
+        let left = self.beginnings.checked_sub(1)?;
+        if visit.claims {
+            let admitted = gate.admit(endpoint, visit.hello, &address(datagrams), visit.now);
+            let association = admitted.ok()?;
+            self.beginnings = left;
+            return Some(association);
+        }
+        self.beginnings = left;
+        Association::accept(endpoint, visit.hello).ok()
     }
+}
+
+/// A ClientHello that brings a cookie.
+struct Visit<'a> {
+    hello: &'a [u8],
+    /// The cookie is one of DTLS 1.3, which has proved nothing yet.
+    claims: bool,
+    now: u64,
 }
 
 impl Worker {
@@ -112,14 +130,15 @@ impl Worker {
                     self.forwarder.shared.counters.add(Counter::AskedBack, 1);
                 }
             }
-            Knock::Open(cookie) => self.welcome(datagrams, packet, cookie),
+            Knock::Open(cookie) => self.welcome(datagrams, packet, cookie, false),
+            Knock::Claim(cookie) => self.welcome(datagrams, packet, cookie, true),
             Knock::Drop => self.unassociated(),
         }
     }
 
-    /// A ClientHello with a good cookie: of the handshake that goes on, or of a new one, which
-    /// takes the place of what was there (RFC 6347 §4.2.8).
-    fn welcome(&mut self, datagrams: &FiveTuple, packet: Piece, cookie: [u8; 32]) {
+    /// A ClientHello with a good cookie, or one that claims to be: of the handshake that goes on, or
+    /// of a new one, which takes the place of what was there (RFC 6347 §4.2.8).
+    fn welcome(&mut self, datagrams: &FiveTuple, packet: Piece, cookie: [u8; 32], claims: bool) {
         let dtls = &mut self.forwarder.dtls;
         let before = dtls.associations.find(datagrams);
         let before = before.map(|(number, associate)| (number, associate.cookie == cookie));
@@ -133,8 +152,12 @@ impl Worker {
         if let (None, Some(full)) = (before, self.forwarder.full(client)) {
             return self.turn_away(client, full);
         }
-        let hello = self.slots.octets(packet);
-        let Some(association) = self.forwarder.dtls.accept(hello) else {
+        let visit = Visit {
+            hello: self.slots.octets(packet),
+            claims,
+            now: self.forwarder.now,
+        };
+        let Some(association) = self.forwarder.dtls.accept(datagrams, &visit) else {
             return self.unassociated();
         };
         if let Some((number, _)) = before {

@@ -96,11 +96,12 @@ def _serve_dtls(datapath: _native.Datapath, secured: Secured, log: FilteringBoun
     if tls.dtls is Dtls.OFF:
         return
     try:
-        datapath.serve_dtls(
+        lacking = datapath.serve_dtls(
             certificate.chain,
             certificate.key.get_secret_value(),
             cipher_suites=tls.cipher_suites,
             groups=tls.groups,
+            dtls12=tls.dtls12,
             client_roots=certificate.client_roots,
         )
     except ValueError as error:
@@ -108,3 +109,6 @@ def _serve_dtls(datapath: _native.Datapath, secured: Secured, log: FilteringBoun
             raise CertificateError("dtls", f"DTLS cannot be spoken: {error}") from None
         datapath.stop_dtls()
         log.warning("DTLS is not spoken", reason=str(error))
+    else:
+        if lacking is not None:
+            log.info("DTLS 1.2 alone is spoken", reason=lacking)

@@ -96,7 +96,7 @@ def _dtls(chosen: Chosen, findings: Findings, *, has_file: bool) -> Dtls:
 
 
 def _without_dtls_12(tls: Tls, chosen: Chosen, findings: Findings) -> Tls:
-    """Without what DTLS 1.2 needs there is no DTLS: OpenSSL 3 speaks no other."""
+    """Without what DTLS 1.2 needs there is DTLS 1.3 alone, which not every machine has."""
     suites = {suite.number for suite in TLS12}
     lacking = None
     if not tls.tls12:
@@ -105,9 +105,9 @@ def _without_dtls_12(tls: Tls, chosen: Chosen, findings: Findings) -> Tls:
         lacking = "cipher-list"
     if lacking is None or tls.dtls is Dtls.OFF:
         return tls
-    text = f"{lacking} leaves nothing of DTLS 1.2, and no other is spoken: DTLS is off"
-    findings.warn("dtls", text, chosen.where(lacking))
-    return replace(tls, dtls=Dtls.OFF)
+    text = f"{lacking} leaves nothing of DTLS 1.2: DTLS 1.3 alone is spoken, where NSS is installed"
+    findings.note("dtls", text)
+    return replace(tls, dtls12=False)
 
 
 def _files(chosen: Chosen, findings: Findings) -> tuple[Path, Path] | None:

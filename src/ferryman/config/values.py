@@ -65,7 +65,7 @@ class Tls:
     `port` 0: none beside the listening port. `client_roots`: who must have signed a client's
     certificate; None when it needs none. `cipher_suites`, `groups`: IANA's numbers; () for all.
     `is_own`: the certificate is the server's own (`state_certificate`). `stream`: whether TLS is
-    spoken over TCP at all.
+    spoken over TCP at all. `tls12`, `dtls12`: whether version 1.2 is.
     """
 
     port: int
@@ -79,6 +79,7 @@ class Tls:
     is_own: bool
     stream: bool = True
     dtls: Dtls = Dtls.WITH_TLS
+    dtls12: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -186,11 +186,13 @@ class Datapath:
         *,
         cipher_suites: Sequence[int],
         groups: Sequence[int],
+        dtls12: bool,
         client_roots: Sequence[bytes],
-    ) -> None:
+    ) -> str | None:
         """Speaks DTLS beside UDP on every UDP listener, told apart by the first byte (RFC 7983),
-        and shows this certificate to all who come from now on; the rest as in `use_certificate`.
-        ValueError also when the machine has no OpenSSL 3."""
+        and shows this certificate to all who come from now on; the rest as in `use_certificate`,
+        `dtls12` as `tls12`. Returns why DTLS 1.3 is not spoken, None when it is. ValueError also
+        when the machine has no OpenSSL 3, or no NSS for DTLS 1.3 alone."""
 
     def offer_discovery(self, addresses: _RawDiscovery) -> None:
         """Offers NAT behaviour discovery on listeners that are bound to these four addresses, and

@@ -75,7 +75,7 @@ def _tls(tls: Tls | None) -> str:
     if tls.stream:
         versions.append("TLS 1.2 and 1.3" if tls.tls12 else "TLS 1.3")
     if tls.dtls is not Dtls.OFF:
-        versions.append("DTLS 1.2")
+        versions.append("DTLS 1.2 (with NSS 1.3 too)" if tls.dtls12 else "DTLS 1.3 (with NSS)")
     return f"{', '.join(versions)}, certificate {tls.certificate}" if versions else "no"
 
 

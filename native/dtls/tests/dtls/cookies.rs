@@ -7,14 +7,15 @@ use crate::pair::{client, gate, hellos, server, speak, ADDRESS, ECDSA};
 const SECOND: u64 = 1_000_000_000;
 
 fn opens(gate: &mut Gate, hello: &[u8], address: &[u8], now: u64) -> bool {
-    matches!(gate.knock_untrusted(hello, address, now), Knock::Open(_))
+    let knock = gate.knock_untrusted(&server(ECDSA), hello, address, now);
+    matches!(knock, Knock::Open(_))
 }
 
 #[test]
 fn the_question_is_no_longer_than_the_hello() {
     let first = speak(&mut client(b"")).0.remove(0);
     let mut gate = gate();
-    let Knock::AskBack(question) = gate.knock_untrusted(&first, ADDRESS, 0) else {
+    let Knock::AskBack(question) = gate.knock_untrusted(&server(ECDSA), &first, ADDRESS, 0) else {
         panic!("a stranger is asked");
     };
     assert!(question.len() <= first.len());
@@ -28,13 +29,14 @@ fn the_question_is_no_longer_than_the_hello() {
 #[test]
 fn a_cookie_is_good_for_its_address_and_its_hello_alone() {
     let (mut client, mut gate) = (client(b""), gate());
-    let (_, hello) = hellos(&mut client, &mut gate);
+    let (_, hello) = hellos(&mut client, &server(ECDSA), &mut gate);
     assert!(opens(&mut gate, &hello, ADDRESS, 0));
     assert!(
         !opens(&mut gate, &hello, b"192.0.2.2:5000", 0),
         "another address"
     );
-    for place in [13 + 12 + 2 + 5, hello.len() - 1] {
+    // Its random, and the first of its cipher suites.
+    for place in [13 + 12 + 2 + 5, 13 + 12 + 2 + 32 + 1 + 1 + 32 + 2] {
         let mut other = hello.clone();
         other[place] ^= 1;
         assert!(
@@ -51,7 +53,7 @@ fn a_cookie_is_good_for_its_address_and_its_hello_alone() {
 #[test]
 fn a_cookie_grows_old() {
     let (mut client, mut gate) = (client(b""), gate());
-    let (_, hello) = hellos(&mut client, &mut gate);
+    let (_, hello) = hellos(&mut client, &server(ECDSA), &mut gate);
     assert!(opens(&mut gate, &hello, ADDRESS, 59 * SECOND));
     assert!(
         opens(&mut gate, &hello, ADDRESS, 61 * SECOND),
@@ -63,10 +65,11 @@ fn a_cookie_grows_old() {
 #[test]
 fn crumbs_and_lies_are_dropped() {
     let (mut client, mut gate) = (client(b""), gate());
-    let (first, hello) = hellos(&mut client, &mut gate);
+    let endpoint = server(ECDSA);
+    let (first, hello) = hellos(&mut client, &endpoint, &mut gate);
     for whole in [&first, &hello] {
         for end in 0..whole.len() {
-            let knock = gate.knock_untrusted(&whole[..end], ADDRESS, 0);
+            let knock = gate.knock_untrusted(&endpoint, &whole[..end], ADDRESS, 0);
             assert_eq!(knock, Knock::Drop, "{end} bytes");
         }
         // Each byte of the headers, made to lie.
@@ -74,9 +77,9 @@ fn crumbs_and_lies_are_dropped() {
             for value in [0, 1, 0x7F, 0xFF] {
                 let mut lie = whole.clone();
                 lie[place] = value;
-                match gate.knock_untrusted(&lie, ADDRESS, 0) {
+                match gate.knock_untrusted(&endpoint, &lie, ADDRESS, 0) {
                     Knock::AskBack(question) => assert!(question.len() <= lie.len()),
-                    Knock::Open(_) | Knock::Drop => {}
+                    Knock::Open(_) | Knock::Claim(_) | Knock::Drop => {}
                 }
             }
         }
@@ -93,15 +96,20 @@ fn the_vectors_are_asked_or_dropped() {
     let rows: serde_json::Value = serde_json::from_str(&text).expect(file);
     let rows = rows.as_array().expect("an array");
     assert!(!rows.is_empty());
+    let endpoint = server(ECDSA);
     for row in rows {
         let field = |name| row[name].as_str().unwrap_or_else(|| panic!("{row}"));
         let datagram = octets(field("hex"));
-        let verdict = match gate().knock_untrusted(&datagram, ADDRESS, 0) {
+        let verdict = match gate().knock_untrusted(&endpoint, &datagram, ADDRESS, 0) {
             Knock::AskBack(question) => {
                 assert!(question.len() <= datagram.len(), "{row}");
-                "asked"
+                match question[13] {
+                    2 => "retried",
+                    _ => "asked",
+                }
             }
             Knock::Drop => "dropped",
+            Knock::Claim(_) => "claimed",
             Knock::Open(_) => "opened",
         };
         assert_eq!(verdict, field("verdict"), "{row}");
@@ -116,7 +124,7 @@ fn octets(hex: &str) -> Vec<u8> {
 #[test]
 fn a_hello_that_openssl_refuses_makes_no_association() {
     let (mut client, mut gate) = (client(b""), gate());
-    let (first, _) = hellos(&mut client, &mut gate);
+    let (first, _) = hellos(&mut client, &server(ECDSA), &mut gate);
     assert!(
         Association::accept(&server(ECDSA), &first).is_err(),
         "no cookie"

@@ -103,7 +103,7 @@ fn a_goodbye_ends_the_association() {
 #[test]
 fn an_unanswered_flight_has_a_timer() {
     let (mut client, mut gate) = (client(b""), gate());
-    let (_, hello) = hellos(&mut client, &mut gate);
+    let (_, hello) = hellos(&mut client, &server(ECDSA), &mut gate);
     let mut server = Association::accept(&server(RSA), &hello).expect("a good hello");
     assert!(!speak(&mut server).0.is_empty());
     let wait = server.timeout().expect("an answer is waited for");

@@ -26,6 +26,14 @@ pub(crate) fn client(protocols: &[u8]) -> Association {
     Association::connect(&endpoint, protocols).expect("memory")
 }
 
+/// A client of DTLS 1.3; it offers the protocols of RFC 7443.
+pub(crate) fn client_13() -> Association {
+    let endpoint = Endpoint::trusting_client_13().unwrap_or_else(|trouble| {
+        panic!("{trouble}; scripts/install-test-nss brings one for LD_LIBRARY_PATH")
+    });
+    Association::connect(&endpoint, b"").expect("memory")
+}
+
 pub(crate) fn gate() -> Gate {
     Gate::new(0).expect("random bytes")
 }
@@ -60,11 +68,16 @@ pub(crate) fn deliver(datagrams: &[Vec<u8>], to: &mut Association) -> Vec<Vec<u8
 }
 
 /// A client's first ClientHello and the one with the gate's cookie.
-pub(crate) fn hellos(client: &mut Association, gate: &mut Gate) -> (Vec<u8>, Vec<u8>) {
+pub(crate) fn hellos(
+    client: &mut Association,
+    endpoint: &Endpoint,
+    gate: &mut Gate,
+) -> (Vec<u8>, Vec<u8>) {
     let first = speak(client).0.remove(0);
-    let Knock::AskBack(question) = gate.knock_untrusted(&first, ADDRESS, 0) else {
+    let Knock::AskBack(question) = gate.knock_untrusted(endpoint, &first, ADDRESS, 0) else {
         panic!("a stranger is asked for a cookie");
     };
+    assert!(question.len() <= 2 * first.len());
     client.receive(&question);
     (first, speak(client).0.remove(0))
 }
@@ -74,11 +87,22 @@ pub(crate) fn established(
     endpoint: &Endpoint,
     protocols: &[u8],
 ) -> (Association, Association, usize) {
-    let (mut client, mut gate) = (client(protocols), gate());
-    let (_, hello) = hellos(&mut client, &mut gate);
-    let knock = gate.knock_untrusted(&hello, ADDRESS, 0);
-    assert!(matches!(knock, Knock::Open(_)), "{knock:?}");
-    let mut server = Association::accept(endpoint, &hello).expect("a good hello");
+    finish(client(protocols), endpoint)
+}
+
+/// The same for a client that has said nothing yet.
+pub(crate) fn finish(
+    mut client: Association,
+    endpoint: &Endpoint,
+) -> (Association, Association, usize) {
+    let mut gate = gate();
+    let (_, hello) = hellos(&mut client, endpoint, &mut gate);
+    let server = match gate.knock_untrusted(endpoint, &hello, ADDRESS, 0) {
+        Knock::Open(_) => Association::accept(endpoint, &hello),
+        Knock::Claim(_) => gate.admit(endpoint, &hello, ADDRESS, 0),
+        other => panic!("{other:?}"),
+    };
+    let mut server = server.expect("a good hello");
     let mut flight = speak(&mut server).0;
     let mut longest = 0;
     while !flight.is_empty() {

@@ -2,6 +2,7 @@
 //! engine.
 #![allow(dead_code)] // each test binary uses its part
 
+pub(crate) mod dtls;
 pub(crate) mod tls;
 
 use std::io::{Read, Write};

@@ -5,11 +5,10 @@
 //! for all of its 3.x.
 
 use std::ffi::{c_char, c_int, c_long, c_uchar, c_uint, c_ulong, c_void, CStr};
-use std::fmt;
 use std::sync::OnceLock;
 
-/// `SSL *`, `SSL_CTX *`, `BIO *` and the like: only OpenSSL looks inside.
-pub(crate) type Opaque = *mut c_void;
+use crate::loading::{library, open, Opaque, Trouble};
+
 pub(crate) type Write = unsafe extern "C" fn(Opaque, *const c_char, c_int) -> c_int;
 pub(crate) type Read = unsafe extern "C" fn(Opaque, *mut c_char, c_int) -> c_int;
 pub(crate) type Control = unsafe extern "C" fn(Opaque, c_int, c_long, *mut c_void) -> c_long;
@@ -23,45 +22,6 @@ pub(crate) type SelectProtocol = unsafe extern "C" fn(
     c_uint,
     *mut c_void,
 ) -> c_int;
-
-/// Why DTLS is not to be had: one line for the operator.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Trouble(pub String);
-
-impl fmt::Display for Trouble {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for Trouble {}
-
-macro_rules! library {
-    ($($name:ident: fn($($argument:ty),*) $(-> $result:ty)?;)*) => {
-        /// OpenSSL's functions by their own names.
-        #[allow(non_snake_case)]
-        pub(crate) struct Library {
-            $(pub(crate) $name: unsafe extern "C" fn($($argument),*) $(-> $result)?,)*
-        }
-
-        impl Library {
-            fn find(handle: Opaque) -> Result<Self, Trouble> {
-                Ok(Self {
-                    $($name: {
-                        let symbol = symbol(handle, concat!(stringify!($name), "\0"))?;
-                        // SAFETY: a function of this name in OpenSSL 3 has this signature.
-                        unsafe {
-                            std::mem::transmute::<
-                                Opaque,
-                                unsafe extern "C" fn($($argument),*) $(-> $result)?,
-                            >(symbol)
-                        }
-                    },)*
-                })
-            }
-        }
-    };
-}
 
 library! {
     DTLS_server_method: fn() -> Opaque;
@@ -111,6 +71,7 @@ library! {
     X509_free: fn(Opaque);
     d2i_AutoPrivateKey: fn(Opaque, *mut *const c_uchar, c_long) -> Opaque;
     EVP_PKEY_free: fn(Opaque);
+    EVP_PKEY_get_id: fn(Opaque) -> c_int;
     EVP_sha256: fn() -> Opaque;
     HMAC: fn(Opaque, *const c_void, c_int, *const c_uchar, usize, *mut c_uchar, *mut c_uint) -> Opaque;
     RAND_bytes: fn(*mut c_uchar, c_int) -> c_int;
@@ -132,15 +93,11 @@ impl Library {
     }
 
     fn load() -> Result<Self, Trouble> {
-        // SAFETY: loading runs the library's constructors, which are OpenSSL's and the C library's.
-        let handle = unsafe { libc::dlopen(FILE.as_ptr(), libc::RTLD_NOW | libc::RTLD_LOCAL) };
-        if handle.is_null() {
-            return Err(Trouble(
-                "DTLS needs OpenSSL 3 (libssl.so.3), which this machine lacks; \
-                 on Debian: apt-get install libssl3"
-                    .into(),
-            ));
-        }
+        let handle = open(FILE).ok_or(Trouble(
+            "DTLS needs OpenSSL 3 (libssl.so.3), which this machine lacks; \
+             on Debian: apt-get install libssl3"
+                .into(),
+        ))?;
         Self::find(handle)
     }
 
@@ -182,16 +139,4 @@ impl Library {
         let status = unsafe { (self.RAND_bytes)(octets.as_mut_ptr(), octets.len() as c_int) };
         (status == 1).then_some(octets)
     }
-}
-
-fn symbol(handle: Opaque, name: &'static str) -> Result<Opaque, Trouble> {
-    // SAFETY: the handle is that of a library that is never closed; the name ends with a zero.
-    let symbol = unsafe { libc::dlsym(handle, name.as_ptr().cast()) };
-    if symbol.is_null() {
-        let name = name.trim_end_matches('\0');
-        return Err(Trouble(format!(
-            "DTLS needs OpenSSL 3: libssl.so.3 has no {name}"
-        )));
-    }
-    Ok(symbol)
 }
