@@ -12,7 +12,7 @@ WITH_NSS := LD_LIBRARY_PATH=$(CURDIR)/$(VENV)/nss$${LD_LIBRARY_PATH:+:$$LD_LIBRA
 FUZZ_SECONDS ?= 300
 
 .DEFAULT_GOAL := help
-.PHONY: help build serve test lint bench soak fuzz deb package-test clean tools
+.PHONY: help build compile serve test lint bench soak fuzz deb package-test clean tools
 
 help:  ## what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */  make \1\t/' | expand -t 21
@@ -36,6 +36,22 @@ $(VENV)/build.stamp: $(VENV)/run.stamp $(RUST_SOURCES) Cargo.toml Cargo.lock pyp
 
 build: $(VENV)/build.stamp  ## build the native datapath and install everything into .venv
 
+# The same package with the rooms that a request passes through compiled, as the Debian package has it.
+COMPILED := build/compiled
+PYTHON_SOURCES := $(shell find src -name '*.py')
+
+$(VENV)/compile.stamp: requirements/build.txt $(VENV)/run.stamp
+	@echo "Installing what compiling needs into $(VENV) ..."
+	@$(PIP) --require-hashes -r requirements/build.txt
+	@touch $@
+
+$(COMPILED).stamp: $(VENV)/build.stamp $(VENV)/compile.stamp $(PYTHON_SOURCES) scripts/compile
+	@echo "Compiling the engine (a minute or two) ..."
+	@scripts/compile $(CURDIR)/$(BIN)/python src $(COMPILED)
+	@touch $@
+
+compile: $(COMPILED).stamp  ## compile what decides, into build/compiled, for bench and test
+
 serve: build  ## run the server with embedded defaults; prints iceServers to paste into a page
 	@exec $(BIN)/ferryman serve --greeting $(SERVE_FLAGS)
 
@@ -53,12 +69,17 @@ $(VENV)/cargo/bin/cargo-fuzz: | $(VENV)/run.stamp
 $(VENV)/nss: | $(VENV)/run.stamp
 	@scripts/install-test-nss $@
 
-test: build $(VENV)/test.stamp lint $(VENV)/cargo/bin/cargo-fuzz  ## lint, Rust's tests, Python's tests, a little fuzzing, real clients against the running server
+# What is compiled is held to the same tests as its sources.
+TESTS_OF_COMPILED := $(addprefix tests/,wire engine auth datapath server config conformance)
+
+test: build compile $(VENV)/test.stamp lint $(VENV)/cargo/bin/cargo-fuzz  ## lint, Rust's tests, Python's tests, a little fuzzing, real clients against the running server
 	scripts/install-test-packages
 	@$(MAKE) --no-print-directory $(VENV)/nss
 	$(WITH_NSS) $(CARGO) test --quiet --locked -p ferryman-flow -p ferryman-dtls -p ferryman-udp -p ferryman-xdp -p ferryman-load
 	$(WITH_NSS) FERRYMAN_TEST_WORKERS=2 $(CARGO) test --quiet --locked -p ferryman-udp
 	$(BIN)/python -m pytest $(PYTEST_FLAGS)
+	FERRYMAN_TEST_COMPILED=$(CURDIR)/$(COMPILED) PYTHONPATH=$(CURDIR)/$(COMPILED) \
+		$(BIN)/python -m pytest $(PYTEST_FLAGS) $(TESTS_OF_COMPILED)
 	fuzz/run 2
 
 lint: build $(VENV)/test.stamp  ## ruff, mypy, import stairs, stub against binary, rustfmt, clippy
@@ -72,10 +93,10 @@ lint: build $(VENV)/test.stamp  ## ruff, mypy, import stairs, stub against binar
 	$(CARGO) fmt --check --manifest-path fuzz/Cargo.toml
 	$(CARGO) clippy --quiet --locked --manifest-path fuzz/Cargo.toml --target-dir target/fuzz -- -D warnings
 
-bench: build  ## Ferryman and coturn side by side on one core (COTURN=/path/to/turnserver)
+bench: compile  ## Ferryman and coturn side by side on one core (COTURN=/path/to/turnserver)
 	$(BIN)/python bench/run.py $(BENCH_FLAGS)
 
-soak: build  ## memory of idle allocations, and over ten minutes in which they come and go
+soak: compile  ## memory of idle allocations, and over ten minutes in which they come and go
 	$(BIN)/python bench/soak.py $(SOAK_FLAGS)
 
 fuzz: build $(VENV)/test.stamp $(VENV)/cargo/bin/cargo-fuzz  ## every fuzz target and the property tests, for long (FUZZ_SECONDS each)

@@ -31,6 +31,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 REALM = "bench.example"
 BINDING = bytes.fromhex("000100002112a442") + b"readiness..."
 START_LIMIT = 30.0
+COMPILED = Path(__file__).resolve().parent.parent / "build" / "compiled"
+"""Ferryman as its packages have it (`make compile`); coturn looks for nothing there."""
 
 
 class NotStarted(Exception):
@@ -53,6 +55,7 @@ def in_front(
     first = ["nice", "-n", "-20"] if ahead and os.geteuid() == 0 else []
     process = subprocess.Popen(
         ["taskset", "--cpu-list", str(core), *first, *command],
+        env={**os.environ, "PYTHONPATH": str(COMPILED)},
         stdin=stdin,
         stdout=stdout,
         stderr=stderr,
@@ -143,6 +146,8 @@ def find(name: str) -> Program:
     """`ferryman`, one of `PLACES`, or a path to a turnserver. Raises `NotStarted`."""
     if name == "ferryman":
         place = str(Path(sys.executable).with_name("ferryman"))
+        if not COMPILED.is_dir():
+            raise NotStarted(f"there is no {COMPILED}: make compile")
     elif name in PLACES:
         variable, usual = PLACES[name]
         place = os.environ.get(variable, usual)

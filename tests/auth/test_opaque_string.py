@@ -46,3 +46,4 @@ def test_what_the_profile_forbids_has_none(text: str) -> None:
     with pytest.raises(NotOpaqueStringError) as caught:
         opaque_string(text)
     assert text not in str(caught.value)
+    assert caught.value.__context__ is None

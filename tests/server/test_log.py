@@ -33,7 +33,8 @@ from ferryman.engine.settings import SECOND
 from ferryman.server.coturn_log import CoturnJournalLog, Lifetimes
 from ferryman.server.journal_log import REFUSALS_PER_SECOND, JournalLog
 from ferryman.server.line_budget import LINES_PER_SECOND, SOURCES, LineBudget
-from ferryman.server.log import Format, LocalTime, SecondsSinceStart, SteadyStream, make_log
+from ferryman.server.log import Format, SteadyStream, make_log
+from ferryman.server.log_time import LocalTime, SecondsSinceStart, UtcTime
 from ferryman.server.sinks import LogFile, Sink, Syslog
 from ferryman.wire.address import Address
 from ferryman.wire.registry import Method
@@ -260,6 +261,13 @@ def test_a_time_has_the_form_that_was_asked_for(form: str, expected: str) -> Non
     stamp = LocalTime(form)
     assert stamp.text(noon + 7_999_999) == expected
     assert stamp.text(noon + SECOND) == expected.replace("007", "000").replace(":00.", ":01.")
+
+
+def test_the_time_of_a_line_is_iso_8601_in_utc() -> None:
+    clock, noon = UtcTime(), 1_772_366_400 * SECOND
+    assert clock.text(noon + 7_999) == "2026-03-01T12:00:00.000007Z"
+    assert clock.text(noon + SECOND - 1) == "2026-03-01T12:00:00.999999Z"
+    assert clock.text(noon + SECOND) == "2026-03-01T12:00:01.000000Z"
 
 
 def test_seconds_since_the_start_in_place_of_a_time() -> None:

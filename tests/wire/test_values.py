@@ -307,7 +307,7 @@ def test_a_refusal_does_not_repeat_what_it_refuses() -> None:
         values.decode_text_untrusted(b"secret\xff", 100)
     assert "secret" not in str(refused.value)
     assert refused.value.__cause__ is None
-    assert refused.value.__suppress_context__
+    assert refused.value.__context__ is None
 
 
 # Password algorithms

@@ -9,21 +9,16 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple, TextIO
 
-from structlog.typing import FilteringBoundLogger, Processor
+from structlog.typing import FilteringBoundLogger
 
 from ferryman.config import Configuration, Notice, Severity
 from ferryman.config.values import LogFormat, LogOutput, LogStream
 from ferryman.engine.state import State
 from ferryman.server.coturn_log import CoturnJournalLog, Lifetimes
 from ferryman.server.journal_log import JournalLog
-from ferryman.server.log import (
-    Format,
-    LocalTime,
-    SecondsSinceStart,
-    SteadyStream,
-    Threshold,
-    make_log,
-)
+from ferryman.server.log import Format, SteadyStream, make_log
+from ferryman.server.log_line import Threshold
+from ferryman.server.log_time import LocalTime, SecondsSinceStart
 from ferryman.server.sinks import LOG_DAEMON, SYSLOG_SOCKET, LogFile, Sink, Syslog
 
 
@@ -54,7 +49,7 @@ def open_log(
     )
     threshold = Threshold(threshold_of(configuration))
     style = Format(configuration.log_format.value)
-    log = make_log(style, threshold, stream, stamp_of(configuration.log_output))
+    log = make_log(style, threshold, stream, clock_of(configuration.log_output))
     return OpenLog(log, stream, threshold, on_stderr), complaints
 
 
@@ -98,7 +93,7 @@ def _standard(stream: LogStream) -> TextIO | None:
     return os.fdopen(standard.fileno(), "w", closefd=False)
 
 
-def stamp_of(output: LogOutput) -> Processor | None:
+def clock_of(output: LogOutput) -> Callable[[], str] | None:
     """The time of a line; None: ISO 8601 in UTC."""
     if output.since_start:
         return SecondsSinceStart()

@@ -25,7 +25,7 @@ from ferryman.server.external_address import ExternalAddresses
 from ferryman.server.journal_log import JournalLog
 from ferryman.server.leaving import Patience
 from ferryman.server.listening import Listeners
-from ferryman.server.log import Threshold
+from ferryman.server.log_line import Threshold
 from ferryman.server.pump import Pump
 from ferryman.server.relay_addresses import RelayAddresses
 from ferryman.server.relay_ports import RelayPorts

@@ -23,4 +23,6 @@ def opaque_string(text: str) -> str:
     try:
         return str(get_profile("OpaqueString").enforce(text))
     except UnicodeEncodeError as error:
-        raise NotOpaqueStringError(error.reason) from None
+        reason = error.reason
+    # Raised out here, so that no traceback goes on to the error that holds a password.
+    raise NotOpaqueStringError(reason)

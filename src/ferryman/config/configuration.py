@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, SecretStr
+from pydantic import BaseModel, ConfigDict, InstanceOf, SecretStr
 
 from ferryman.config.notices import Notice
 from ferryman.config.values import (
@@ -51,7 +51,7 @@ class Configuration(BaseModel):
 
     listening_port: int
     listening_ips: tuple[bytes, ...]
-    more_listeners: tuple[Address, ...]
+    more_listeners: tuple[InstanceOf[Address], ...]
     listening_device: str
     socket_buffer: int
     alternate_port: int
@@ -87,8 +87,8 @@ class Configuration(BaseModel):
     nonce_secret: SecretStr | None
 
     peer_policy: PeerPolicy
-    allowed_peers: tuple[PeerRule, ...]
-    denied_peers: tuple[PeerRule, ...]
+    allowed_peers: tuple[InstanceOf[PeerRule], ...]
+    denied_peers: tuple[InstanceOf[PeerRule], ...]
     allow_loopback_peers: bool
     no_multicast_peers: bool
 
@@ -108,7 +108,7 @@ class Configuration(BaseModel):
     drain_seconds: int
     drain_allocations: int
 
-    alternates: Mapping[Transport, tuple[Alternate, ...]]
+    alternates: Mapping[Transport, tuple[InstanceOf[Alternate], ...]]
     fingerprint: bool
     mapped_address: bool
     rfc5766_channel_numbers: bool

@@ -34,6 +34,8 @@ from ferryman.wire.values import (
 )
 
 TOKEN_LENGTH = 8
+_RELAYED_OVER: dict[int, Transport] = {17: Transport.UDP, 6: Transport.TCP}
+"""By the numbers of their protocols."""
 _OF_UDP_ONLY = (Attribute.DONT_FRAGMENT, Attribute.EVEN_PORT, Attribute.RESERVATION_TOKEN)
 
 
@@ -113,9 +115,10 @@ def _transport(message: Message) -> Transport:
     if value is None:
         raise Refused(Refusal.NO_REQUESTED_TRANSPORT)
     protocol = decode_requested_transport_untrusted(value)
-    if protocol not in (Transport.UDP, Transport.TCP):
+    transport = _RELAYED_OVER.get(protocol)
+    if transport is None:
         raise Refused(Refusal.UNSUPPORTED_TRANSPORT, f"protocol {protocol}")
-    return Transport(protocol)
+    return transport
 
 
 def _check_transport(exchange: Exchange, settings: Settings) -> None:

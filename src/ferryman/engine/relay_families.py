@@ -14,6 +14,8 @@ from ferryman.wire.values import decode_even_port_untrusted, decode_family_untru
 
 DUAL = (Family.IPV4, Family.IPV6)
 """What ADDITIONAL-ADDRESS-FAMILY asks for, in the order in which the answer names them."""
+_BY_DEFAULT = {DefaultFamily.IPV4: Family.IPV4, DefaultFamily.IPV6: Family.IPV6}
+"""Otherwise the client's own."""
 
 
 def wanted_families(message: Message, client: Family, settings: Settings) -> tuple[Family, ...]:
@@ -25,8 +27,7 @@ def wanted_families(message: Message, client: Family, settings: Settings) -> tup
         return DUAL
     if requested is not None:
         return (_family(requested),)
-    default = settings.default_family
-    return (client if default is DefaultFamily.KEEP else Family[default.name],)
+    return (_BY_DEFAULT.get(settings.default_family, client),)
 
 
 def wants_pair(message: Message) -> bool:

@@ -20,9 +20,10 @@ KEY_LENGTH = 64
 TICKET_LENGTH = 32
 """Octets of a ticket, none of them zero: coturn's client keeps it as a C string of 32 at most."""
 
-_NUMBER = slice(0, 6)
-_SERIAL = slice(6, 11)
-_OWNER = slice(11, 15)
+_NUMBER_END = 6
+_SERIAL_END = 11
+_OWNER_END = 15
+"""Where in a ticket each of its values ends; the next one begins there."""
 _TRIES = 256
 
 
@@ -62,8 +63,12 @@ class Tickets:
             plain = self._sealing.decrypt(sealed, None)
         except InvalidTag:
             raise Malformed("MOBILITY-TICKET is not one of ours") from None
-        number, serial = plain[_NUMBER], plain[_SERIAL]
-        return Ticket(int.from_bytes(number, "big"), int.from_bytes(serial, "big"), plain[_OWNER])
+        number, serial = plain[:_NUMBER_END], plain[_NUMBER_END:_SERIAL_END]
+        return Ticket(
+            int.from_bytes(number, "big"),
+            int.from_bytes(serial, "big"),
+            plain[_SERIAL_END:_OWNER_END],
+        )
 
 
 def _hash_of(username: str) -> bytes:

@@ -52,16 +52,17 @@ class StandardStream:
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
+        self._steady = contextlib.suppress(OSError, ValueError)
         self.lost = 0
         self.failing = False
         self.stuck = ""
 
     def write_line(self, line: str, level: str) -> None:
-        with contextlib.suppress(OSError, ValueError):
+        with self._steady:
             self._stream.write(line + "\n")
 
     def flush(self) -> None:
-        with contextlib.suppress(OSError, ValueError):
+        with self._steady:
             self._stream.flush()
 
     def reopen(self) -> None:

@@ -191,10 +191,14 @@ def decode_text_untrusted(value: bytes, limit: int) -> str:
     """UTF-8 of at most `limit` bytes; every character that UTF-8 can hold is let through."""
     if len(value) > limit:
         raise Malformed("text is too long")
+    text: str | None
     try:
-        return value.decode()
+        text = value.decode()
     except UnicodeDecodeError:
-        raise Malformed("text is not UTF-8") from None
+        text = None
+    if text is None:  # raised out here, so that no traceback goes on to the error with the text
+        raise Malformed("text is not UTF-8")
+    return text
 
 
 def _exactly(size: int, value: bytes) -> bytes:
