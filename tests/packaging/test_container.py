@@ -6,6 +6,7 @@ one.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -143,6 +144,22 @@ def test_behind_a_nat_the_relay_address_stays_the_machines_own(
     found = run(programs, "-n", stun="", REAL_EXTERNAL_IP=address, **settings)
     assert found.stdout.splitlines() == ["turnserver", "-n", f"--external-ip={address}"]
     assert f"{address} is no address of this machine" in found.stderr
+
+
+def test_a_guides_compose_file_runs_what_the_image_runs_by_itself(
+    programs: Path, stun_server: RunningServer
+) -> None:
+    """It asks for detection and gives no command, so that the image's own asks as well."""
+    dockerfile = (PACKAGING / "docker/Dockerfile").read_text()
+    command = json.loads(dockerfile.rpartition("\nCMD ")[2])
+    settings = {"DETECT_EXTERNAL_IP": "yes", "DETECT_RELAY_IP": "yes"}
+    program, *flags = started(programs, *command, stun=stun_server.port, **settings)
+    assert program == "turnserver"
+    assert flags.count("--external-ip=127.0.0.1") == 2
+    given = [tuple(flag.removeprefix("--").split("=", 1)) for flag in flags]
+    configuration = load(None, [(key, value) for key, value in given])
+    (external,) = configuration.external_ips
+    assert external.public == bytes((127, 0, 0, 1))
 
 
 def test_the_second_server_is_asked_when_the_first_is_silent(

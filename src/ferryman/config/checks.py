@@ -70,11 +70,13 @@ def check_external(
     relay_ips: Sequence[bytes],
     findings: Findings,
 ) -> None:
-    """At most one mapping of each family without a private part, none twice for one address."""
+    """At most one mapping of each family without a private part, and one for each address; the
+    same twice is no harm."""
     key = "external-ip"
     for length, family in ((4, "IPv4"), (16, "IPv6")):
         of_family = [pair for pair in external if len(pair[1].public) == length]
-        counts = Counter(mapping.private for _, mapping in of_family)
+        different = {(mapping.private, mapping.public) for _, mapping in of_family}
+        counts = Counter(private for private, _ in different)
         for address, count in counts.items():
             if count > 1:
                 given = [one for one, mapping in of_family if mapping.private == address]

@@ -191,7 +191,7 @@ def _external_ips(chosen: Chosen, findings: Findings) -> tuple[ExternalAddress, 
     ]
     checks.check_external(chosen, external, _relay_ips(chosen), findings)
     checks.check_automatic(chosen, external, findings, automatic=_is_automatic(chosen))
-    return tuple(mapping for _, mapping in external)
+    return tuple(dict.fromkeys(mapping for _, mapping in external))
 
 
 def _is_automatic(chosen: Chosen) -> bool:
