@@ -81,10 +81,15 @@ def test_a_stun_server_that_is_not_there_stops_the_start_with_one_line(tmp_path:
 
 
 def test_a_relay_address_that_the_machine_has_not_is_told_at_once(tmp_path: Path) -> None:
-    said = "relay-ip is no address of this machine: nobody can relay from it"
-    with reloadable(tmp_path, [*ACCOUNTS, "relay-ip=203.0.113.9"], addresses=()) as running:
-        (line,) = logged(running.server, said)
-        assert line.endswith("address=203.0.113.9")
-        running.change(("", "relay-ip=127.0.0.2"), ("", "relay-ip=203.0.113.10"))
-        (line,) = [line for line in running.since() if said in line]
-        assert line.endswith("address=203.0.113.10")
+    lines = [*ACCOUNTS, "relay-ip=203.0.113.9", "relay-ip=127.0.0.1"]
+    with reloadable(tmp_path, lines, addresses=()) as running:
+        (line,) = logged(running.server, "relay-ip is no address of this machine")
+        assert line.endswith("ip=203.0.113.9")
+        assert "reloaded changed=relay-ips" in running.change(("", "relay-ip=127.0.0.2"))
+        verdict = running.change(("", "relay-ip=203.0.113.10"), ("user=bob:hunter2", ""))
+        assert verdict.endswith(
+            'not reloaded, all stays as it was reason="relay-ip: 203.0.113.10 is no address of '
+            'this machine"'
+        )
+        with TurnClient(running.port, "bob", "hunter2") as client:
+            assert client.relayed().host in ("127.0.0.1", "127.0.0.2")

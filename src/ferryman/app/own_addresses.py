@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Iterable
 
 from structlog.typing import FilteringBoundLogger
@@ -21,16 +20,9 @@ def own_addresses(settings: server_settings.Settings) -> frozenset[bytes]:
     return interface_addresses() | listening | external | set(settings.relay_ips)
 
 
-def tell_of_foreign(relay_ips: Iterable[bytes], log: FilteringBoundLogger) -> None:
-    """An address that comes later (a cluster's) is good then; a slip should not wait for the first
-    client to be found."""
-    for ip in relay_ips:
-        with contextlib.suppress(OSError):
-            if not can_have(ip):
-                log.warning(
-                    "relay-ip is no address of this machine: nobody can relay from it",
-                    address=Address(ip, 0).host,
-                )
+def foreign(relay_ips: Iterable[bytes]) -> tuple[str, ...]:
+    """Those that this machine has not, so that nobody can relay from them."""
+    return tuple(Address(ip, 0).host for ip in relay_ips if not can_have(ip))
 
 
 def own_address_watch(

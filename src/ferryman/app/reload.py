@@ -16,7 +16,7 @@ from structlog.typing import FilteringBoundLogger
 from ferryman.app.certificate import Secured, read_secured, secure_anew
 from ferryman.app.keys import keys_of, secrets_of, token_database
 from ferryman.app.log_output import tell_notices, threshold_of
-from ferryman.app.own_addresses import tell_of_foreign
+from ferryman.app.own_addresses import foreign
 from ferryman.app.reload_limits import changes, within_limits
 from ferryman.app.running import Running
 from ferryman.app.translation import to_server_settings
@@ -121,6 +121,8 @@ class Reload:
         running = self._running
         new = running.configuration if self._reread is None else self._reread()
         configuration, stays = within_limits(running.configuration, new)
+        for address in foreign(set(configuration.relay_ips) - set(running.configuration.relay_ips)):
+            raise ListenError(f"relay-ip: {address} is no address of this machine")
         secured = read_secured(configuration)
         database = running.database
         if _database_file(configuration) != _database_file(running.configuration):
@@ -169,7 +171,6 @@ class Reload:
     def _tell(self, before: Configuration, prepared: Prepared) -> None:
         now = prepared.configuration
         tell_notices((one for one in now.notices if one not in before.notices), self._log)
-        tell_of_foreign((ip for ip in now.relay_ips if ip not in before.relay_ips), self._log)
         for key in prepared.stays:
             self._log.warning("needs a restart, stays as it was", what=key)
         self._log.info("reloaded", changed=",".join(changes(before, now)))

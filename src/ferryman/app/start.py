@@ -18,7 +18,7 @@ from ferryman.app.keys import keys_of, secrets_of, token_chore, token_database
 from ferryman.app.log_output import OpenLog, journal_log, open_log, tell_notices
 from ferryman.app.nonces import CLOCK_SECONDS, clock_watch
 from ferryman.app.offload import offload_channels
-from ferryman.app.own_addresses import tell_of_foreign
+from ferryman.app.own_addresses import foreign
 from ferryman.app.privileges import PrivilegeError
 from ferryman.app.process import raise_open_files_limit, settle_memory
 from ferryman.app.relay_sockets import bind_relay, release_relay
@@ -188,7 +188,9 @@ async def _open(
     listeners = Listeners(datapath, log)
     listeners.change(settings.listeners)
     addresses = RelayAddresses(settings)
-    tell_of_foreign(settings.relay_ips, log)
+    for address in foreign(settings.relay_ips):
+        # It may come later: a cluster's, on the node that waits.
+        log.warning("relay-ip is no address of this machine, nobody can relay from it", ip=address)
     offer_discovery(datapath, settings, addresses, log)
     state = engine_state(configuration, settings)
     ports = RelayPorts(

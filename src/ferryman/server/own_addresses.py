@@ -41,11 +41,11 @@ def interfaces_of(ips: Collection[bytes]) -> tuple[str, ...]:
 def can_have(ip: bytes) -> bool:
     """Whether a socket of this machine may have this address, also where no interface shows it
     (127.0.0.2)."""
-    with socket.socket(_SOCKET_FAMILY[Family.of(ip)], socket.SOCK_DGRAM) as probe:
-        try:
+    try:
+        with socket.socket(_SOCKET_FAMILY[Family.of(ip)], socket.SOCK_DGRAM) as probe:
             probe.bind((str(ip_address(ip)), 0))
-        except OSError as error:
-            return error.errno != errno.EADDRNOTAVAIL
+    except OSError as error:
+        return error.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
     return True
 
 
