@@ -113,6 +113,13 @@ def test_a_pid_file_that_was_left_behind_is_overwritten(tmp_path: Path) -> None:
         assert daemon.pid_file.read_text() == f"{process}\n"
 
 
+def test_the_pid_file_of_another_server_stays(tmp_path: Path) -> None:
+    daemon = Daemon(tmp_path)
+    with daemon.running():
+        daemon.pid_file.write_text("1\n")
+    assert daemon.pid_file.read_text() == "1\n"
+
+
 def test_what_keeps_a_daemon_from_starting_is_one_line_and_status_1(tmp_path: Path) -> None:
     daemon = Daemon(tmp_path)
     with daemon.running():

@@ -292,6 +292,37 @@ def test_the_certificate_goes_back_where_a_listener_cannot_be_opened(tmp_path: P
         assert shown(running.port) == der(old)
 
 
+def test_what_it_goes_back_to_is_the_certificate_that_was_renewed(tmp_path: Path) -> None:
+    """SIGUSR2 between the start and a reload that fails."""
+    pair, other = make_pair(tmp_path, authority=True), free_port()
+    lines = [*OPEN, *pair.lines, "tls-listening-port=0"]
+    with (
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken,
+        reloadable(tmp_path, lines) as running,
+    ):
+        taken.bind(("127.0.0.1", other))
+        first, renewed = der(pair), make_pair(tmp_path, authority=True)
+        running.server.process.send_signal(signal.SIGUSR2)
+        while shown(running.port) == first:
+            time.sleep(0.02)
+        verdict = running.change((f"listening-port={running.port}", f"listening-port={other}"))
+        assert "cannot listen" in verdict
+        assert shown(running.port) == der(renewed)
+
+
+def test_two_signals_at_once_are_both_followed(tmp_path: Path) -> None:
+    pair = make_pair(tmp_path, authority=True)
+    with reloadable(tmp_path, [*OPEN, *pair.lines, "tls-listening-port=0"]) as running:
+        running.told = len(running.server.log.splitlines())
+        for number in (signal.SIGSTOP, signal.SIGHUP, signal.SIGUSR2, signal.SIGCONT):
+            running.server.process.send_signal(number)
+        running.wait_for("reloaded")
+        until = time.monotonic() + 5
+        while sum("certificate in use" in line for line in running.since()) < 2:
+            assert time.monotonic() < until, running.since()
+            time.sleep(0.02)
+
+
 def test_nat_behaviour_discovery_is_switched_on_and_off(tmp_path: Path) -> None:
     """Its second port is opened with it, and OTHER-ADDRESS shows that it is offered."""
     other = free_port()
