@@ -158,6 +158,17 @@ def test_a_pid_file_that_cannot_be_written_is_one_line_in_the_log(tmp_path: Path
     assert line.endswith("/no/turnserver.pid cannot be written: No such file or directory")
 
 
+def test_a_pid_file_that_is_a_link_is_not_written_through(tmp_path: Path) -> None:
+    daemon, other = Daemon(tmp_path), tmp_path / "other"
+    other.write_text("somebody's\n")
+    daemon.pid_file.symlink_to(other)
+    done = daemon.start()
+    os.kill(process_with(str(daemon.file)), signal.SIGTERM)
+    assert done.returncode == 0
+    assert other.read_text() == "somebody's\n"
+    assert "turnserver.pid cannot be written" in daemon.log.read_text()
+
+
 def process_with(argument: str) -> int:
     """The one process that has this argument."""
     found = []
