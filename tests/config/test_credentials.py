@@ -80,6 +80,18 @@ def test_users_and_secrets_are_in_force_together(reading: Reading) -> None:
     assert [user.name for user in configuration.users] == ["a"]
     assert secrets(configuration) == ["c", "d"]
     assert not configuration.secret_in_state_folder
+    assert (
+        "warning: turnserver.conf:3: user: in force as well: coturn passes users over beside "
+        "use-auth-secret"
+    ) in reading.notices(configuration), "a user who was forgotten there is let in here"
+
+
+@pytest.mark.parametrize(
+    "text", ["user=a:b\n", "user=a:b\nstatic-auth-secret=c\nuse-auth-secret=0"]
+)
+def test_users_alone_are_nothing_to_speak_of(reading: Reading, text: str) -> None:
+    said = reading.notices(reading.file(text))
+    assert not [line for line in said if "in force as well" in line]
 
 
 def test_a_secret_needs_no_key_beside_it(reading: Reading) -> None:

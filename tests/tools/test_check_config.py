@@ -36,9 +36,10 @@ def test_a_good_file_gets_its_notices_and_a_summary(tmp_path: Path) -> None:
     assert result.stderr == ""
     lines = result.stdout.replace(str(tmp_path) + "/", "").splitlines()
     assert lines[0].startswith("warning: turnserver.conf:11: multiplex-peer: not built yet: ")
-    assert lines[1].startswith("warning: peer-policy: coturn: clients reach ")
-    assert lines[2].startswith("info: allowed-peer-ip: not given: ")
-    assert lines[3:] == [
+    assert lines[1].startswith("warning: turnserver.conf:7: user: in force as well: ")
+    assert lines[2].startswith("warning: peer-policy: coturn: clients reach ")
+    assert lines[3].startswith("info: allowed-peer-ip: not given: ")
+    assert lines[4:] == [
         "listeners:     UDP 192.0.2.1:3478, UDP [2001:db8::1]:3478, TLS/DTLS 192.0.2.1:443, "
         "TLS/DTLS [2001:db8::1]:443",
         "TLS:           TLS 1.2 and 1.3, DTLS 1.2 (with NSS 1.3 too), certificate turn.test.crt",

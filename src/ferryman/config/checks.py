@@ -129,6 +129,9 @@ def check_credentials(chosen: Chosen, findings: Findings, *, has_file: bool) -> 
             "not in force: use-auth-secret is off",
             chosen.where("use-auth-secret"),
         )
+    if chosen.is_given("user") and _secrets_in_force(chosen):
+        text = "in force as well: coturn passes users over beside use-auth-secret"
+        findings.warn("user", text, chosen.where("user"))
     # Without a file the secret of the state folder steps in, unless secrets are switched off.
     named = has_file or (chosen.is_given("use-auth-secret") and not _secrets_in_force(chosen))
     known = chosen.is_given("user") or chosen.one("oauth", bool)

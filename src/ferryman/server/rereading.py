@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 
 from structlog.typing import FilteringBoundLogger
 
+from ferryman.server.aside import aside
+
 
 class Rereading:
     """A chore: starts a read unless the last one is still going on. Tells the log what is wrong,
@@ -34,7 +36,7 @@ class Rereading:
     async def once(self) -> None:
         """One read, from its start to its line in the log."""
         try:
-            problems = await asyncio.to_thread(self._read)
+            problems = await aside(self._read, "rereading")
         except self._failure as error:
             if str(error) != self._failed:
                 self._failed = str(error)
