@@ -11,7 +11,8 @@ from tests.config.reading import Reading
 
 NONE = (
     "warning: no credentials: Binding is answered, nobody can relay; "
-    "expected user, static-auth-secret, or no-auth to let anyone relay"
+    "expected user, static-auth-secret, or no-auth to let anyone relay; "
+    "users and secrets in coturn's database (turndb) are not read"
 )
 
 

@@ -140,7 +140,10 @@ def check_credentials(chosen: Chosen, findings: Findings, *, has_file: bool) -> 
         if not has_file:
             findings.problem(f"no credentials: {text}")
         else:
-            findings.warn("", f"no credentials: Binding is answered, nobody can relay; {text}")
+            unread = "; users and secrets in coturn's database (turndb) are not read"
+            findings.warn(
+                "", f"no credentials: Binding is answered, nobody can relay; {text}{unread}"
+            )
 
 
 def _not_in_a_database(chosen: Chosen) -> str:
