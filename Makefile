@@ -71,15 +71,18 @@ $(VENV)/nss: | $(VENV)/run.stamp
 
 # What is compiled is held to the same tests as its sources.
 TESTS_OF_COMPILED := $(addprefix tests/,wire engine auth datapath server config conformance)
+# These start no servers of their own on ports that others might take: two at a time.
+TESTS_IN_PAIRS := $(addprefix tests/,wire engine auth datapath server config store tools)
 
 test: build compile $(VENV)/test.stamp lint $(VENV)/cargo/bin/cargo-fuzz  ## lint, Rust's tests, Python's tests, a little fuzzing, real clients against the running server
 	scripts/install-test-packages
 	@$(MAKE) --no-print-directory $(VENV)/nss
 	$(WITH_NSS) $(CARGO) test --quiet --locked -p ferryman-flow -p ferryman-dtls -p ferryman-udp -p ferryman-xdp -p ferryman-load
 	$(WITH_NSS) FERRYMAN_TEST_WORKERS=2 $(CARGO) test --quiet --locked -p ferryman-udp
-	$(BIN)/python -m pytest $(PYTEST_FLAGS)
+	$(BIN)/python -m pytest --numprocesses 2 $(PYTEST_FLAGS) $(TESTS_IN_PAIRS)
+	$(BIN)/python -m pytest $(PYTEST_FLAGS) $(addprefix --ignore=,$(TESTS_IN_PAIRS))
 	FERRYMAN_TEST_COMPILED=$(CURDIR)/$(COMPILED) PYTHONPATH=$(CURDIR)/$(COMPILED) \
-		$(BIN)/python -m pytest $(PYTEST_FLAGS) $(TESTS_OF_COMPILED)
+		$(BIN)/python -m pytest --numprocesses 2 $(PYTEST_FLAGS) $(TESTS_OF_COMPILED)
 	fuzz/run 2
 
 lint: build $(VENV)/test.stamp  ## ruff, mypy, import stairs, stub against binary, rustfmt, clippy
