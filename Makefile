@@ -12,7 +12,7 @@ WITH_NSS := LD_LIBRARY_PATH=$(CURDIR)/$(VENV)/nss$${LD_LIBRARY_PATH:+:$$LD_LIBRA
 FUZZ_SECONDS ?= 300
 
 .DEFAULT_GOAL := help
-.PHONY: help build compile serve test lint bench soak fuzz deb package-test clean tools
+.PHONY: help build compile serve test test-compiled lint bench soak fuzz deb package-test clean tools
 
 help:  ## what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */  make \1\t/' | expand -t 21
@@ -74,16 +74,18 @@ TESTS_OF_COMPILED := $(addprefix tests/,wire engine auth datapath server config 
 # These start no servers of their own on ports that others might take: two at a time.
 TESTS_IN_PAIRS := $(addprefix tests/,wire engine auth datapath server config store tools)
 
-test: build compile $(VENV)/test.stamp lint $(VENV)/cargo/bin/cargo-fuzz  ## lint, Rust's tests, Python's tests, a little fuzzing, real clients against the running server
+test: build $(VENV)/test.stamp lint $(VENV)/cargo/bin/cargo-fuzz  ## lint, Rust's tests, Python's tests, a little fuzzing, real clients against the running server
 	scripts/install-test-packages
 	@$(MAKE) --no-print-directory $(VENV)/nss
 	$(WITH_NSS) $(CARGO) test --quiet --locked -p ferryman-flow -p ferryman-dtls -p ferryman-udp -p ferryman-xdp -p ferryman-load
 	$(WITH_NSS) FERRYMAN_TEST_WORKERS=2 $(CARGO) test --quiet --locked -p ferryman-udp
 	$(BIN)/python -m pytest --numprocesses 2 $(PYTEST_FLAGS) $(TESTS_IN_PAIRS)
 	$(BIN)/python -m pytest $(PYTEST_FLAGS) $(addprefix --ignore=,$(TESTS_IN_PAIRS))
+	fuzz/run 2
+
+test-compiled: compile $(VENV)/test.stamp  ## the tests of the compiled rooms, on what was compiled
 	FERRYMAN_TEST_COMPILED=$(CURDIR)/$(COMPILED) PYTHONPATH=$(CURDIR)/$(COMPILED) \
 		$(BIN)/python -m pytest --numprocesses 2 $(PYTEST_FLAGS) $(TESTS_OF_COMPILED)
-	fuzz/run 2
 
 lint: build $(VENV)/test.stamp  ## ruff, mypy, import stairs, stub against binary, rustfmt, clippy
 	$(BIN)/ruff check .

@@ -5,6 +5,7 @@ from __future__ import annotations
 import grp
 import os
 import pwd
+import re
 import subprocess
 import time
 from pathlib import Path
@@ -72,7 +73,11 @@ def test_no_line_is_lost_when_the_files_of_a_running_server_are_rotated(
             assert names == {"turnserver.log", "turnserver.log.1", *packed}
     text = "".join(read(path) for path in log_folder.iterdir())
     opened, closed = text.count("allocation opened"), text.count("allocation closed")
-    assert opened == closed >= CALLS + 1
+    # One client may cause a hundred lines a second; what is beyond is counted in a line of its own.
+    beyond = sum(int(n) for n in re.findall(r"doings not logged one by one.* count=(\d+)", text))
+    assert min(opened, closed) > 0
+    assert (opened + closed + beyond) % 2 == 0
+    assert opened + closed + beyond >= 2 * (CALLS + 1)
     assert text.count("info    stopped") == 1
 
 
