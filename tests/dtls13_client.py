@@ -16,7 +16,7 @@ FOLDER = ROOT / ".venv" / "nss"
 DTLS_13 = "tls1.3:tls1.3"
 EITHER = "tls1.2:tls1.3"
 PATIENCE = 5.0
-"""Seconds without an answer after which there is no handshake."""
+"""Seconds after which there is no handshake if nothing was said of one."""
 
 
 def with_nss(folder: Path = FOLDER) -> list[str]:
@@ -40,20 +40,26 @@ def _environment() -> dict[str, str]:
 
 
 def handshake(port: int, versions: str = DTLS_13) -> str:
-    """What the program says of a handshake; empty when there was none."""
+    """What the program says of a handshake; empty when there was none.
+
+    It is to quit after the handshake, but waits for more where that is over before it has looked
+    at its stdin: it is ended then, and has said all that it has to say.
+    """
     command = _command(port, versions, "-Q", "-C", "-v")
-    try:
-        ran = subprocess.run(
-            command,
-            check=False,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=PATIENCE,
-            env=_environment(),
-        )
-    except subprocess.TimeoutExpired:
-        return ""
-    return (ran.stdout + ran.stderr).decode(errors="replace") if ran.returncode == 0 else ""
+    with subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=_environment(),
+    ) as running:
+        try:
+            said, _ = running.communicate(timeout=PATIENCE)
+        except subprocess.TimeoutExpired:
+            running.kill()
+            said, _ = running.communicate()
+    text = said.decode(errors="replace")
+    return text if "SSL version" in text else ""
 
 
 def exchange(port: int, message: bytes, length: int) -> bytes:
