@@ -161,9 +161,7 @@ fn a_client_that_begins_anew_takes_its_own_place_once_it_has_its_cookie() {
     anew.socket.send(&hello).unwrap();
     assert_eq!(rig.event(), Event::Disconnected { five_tuple });
     // The goodbye of the old association comes first; the new one cannot read it.
-    while !anew.association.is_established() {
-        anew.hear();
-    }
+    anew.hear_out();
     anew.send(&request(ALLOCATE));
     assert_ne!(rig.asked().socket, five_tuple.socket);
 }
@@ -176,9 +174,7 @@ fn a_repeated_hello_goes_to_the_handshake_that_it_began() {
     for _ in 0..5 {
         client.socket.send(&hello).unwrap();
     }
-    while !client.association.is_established() {
-        client.hear();
-    }
+    client.hear_out();
     let asked = request(BINDING);
     client.send(&asked);
     assert!(answers(&client.receive(), &asked));
@@ -197,9 +193,7 @@ fn a_lost_flight_is_sent_again() {
     client.socket.set_read_timeout(short).unwrap();
     while client.socket.recv(&mut [0; 2000]).is_ok() {}
     client.socket.set_read_timeout(Some(PATIENCE)).unwrap();
-    while !client.association.is_established() {
-        client.hear();
-    }
+    client.hear_out();
 }
 
 #[test]
@@ -344,19 +338,7 @@ fn the_oldest_association_without_an_allocation_goes_for_the_newest() {
 #[test]
 fn one_source_has_so_many_handshakes_and_its_oldest_goes() {
     let rig = serving(Rig::alone(Settings::default()));
-    let mut clients: Vec<_> = (0..70)
-        .map(|_| {
-            let mut client = Dtls::at(rig.udp);
-            client.knock();
-            client
-        })
-        .collect();
-    until(|| rig.counter("associations") == 64);
-    let mut last = clients.pop().unwrap();
-    last.speak();
-    while !last.association.is_established() {
-        last.hear();
-    }
+    oldest_handshake_goes(&rig, || Dtls::at(rig.udp));
 }
 
 #[test]
@@ -371,10 +353,7 @@ fn who_begins_many_handshakes_from_many_addresses_pushes_out_nobody_else() {
         crowd.push(client);
     }
     until(|| rig.counter("associations") == 512);
-    lone.speak();
-    while !lone.association.is_established() {
-        lone.hear();
-    }
+    lone.shake_hands();
 }
 
 #[test]

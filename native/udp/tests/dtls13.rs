@@ -100,9 +100,7 @@ fn a_cookie_is_no_use_at_another_address_and_none_can_be_guessed() {
     assert_eq!(rig.counter("associations"), 0);
     // Its own is good all the same.
     owner.socket.send(&hello).unwrap();
-    while !owner.association.is_established() {
-        owner.hear();
-    }
+    owner.hear_out();
     assert!(is_served(&mut owner));
 }
 
@@ -114,9 +112,7 @@ fn a_repeated_hello_goes_to_the_handshake_that_it_began() {
     for _ in 0..5 {
         client.socket.send(&hello).unwrap();
     }
-    while !client.association.is_established() {
-        client.hear();
-    }
+    client.hear_out();
     assert!(is_served(&mut client));
     assert_eq!(rig.counter("associations"), 1);
 }
@@ -129,28 +125,14 @@ fn a_lost_flight_is_sent_again() {
     client.socket.send(&hello).unwrap();
     // Lost: what the server says first.
     receive(&client.socket);
-    while !client.association.is_established() {
-        client.hear();
-    }
+    client.hear_out();
     assert!(is_served(&mut client));
 }
 
 #[test]
 fn one_source_has_so_many_handshakes_and_its_oldest_goes() {
     let rig = serving(Rig::alone(Settings::default()));
-    let mut clients: Vec<_> = (0..70)
-        .map(|_| {
-            let mut client = Dtls::of_13(udp_socket(LOCALHOST), rig.udp);
-            client.knock();
-            client
-        })
-        .collect();
-    until(|| rig.counter("associations") == 64);
-    let mut last = clients.pop().unwrap();
-    last.speak();
-    while !last.association.is_established() {
-        last.hear();
-    }
+    oldest_handshake_goes(&rig, || Dtls::of_13(udp_socket(LOCALHOST), rig.udp));
 }
 
 #[test]
@@ -163,9 +145,7 @@ fn a_client_that_begins_anew_takes_its_own_place_once_it_has_its_cookie() {
     assert!(is_served(&mut client), "nothing ends before the cookie");
     anew.socket.send(&hello).unwrap();
     assert_eq!(rig.event(), Event::Disconnected { five_tuple });
-    while !anew.association.is_established() {
-        anew.hear();
-    }
+    anew.hear_out();
     assert!(is_served(&mut anew));
 }
 
@@ -179,9 +159,7 @@ fn a_new_certificate_is_for_those_who_come_after_it() {
     assert!(is_served(&mut before));
     // A cookie outlives the change.
     between.socket.send(&hello).unwrap();
-    while !between.association.is_established() {
-        between.hear();
-    }
+    between.hear_out();
     assert!(is_served(&mut between));
     assert!(is_served(&mut Dtls::connect_13(rig.udp)));
 }

@@ -112,3 +112,20 @@ pub(crate) fn finish(
     }
     (client, server, longest)
 }
+
+/// A message of each side arrives at the other; the datagrams that the client's was in.
+pub(crate) fn greet(client: &mut Association, server: &mut Association) -> Vec<Vec<u8>> {
+    assert!(client.is_established() && server.is_established());
+    assert!(client.send(b"hello"));
+    let datagrams = sent(client);
+    for datagram in &datagrams {
+        server.receive(datagram);
+    }
+    assert_eq!(speak(server).1, [b"hello"]);
+    assert!(server.send(b"welcome"));
+    for datagram in sent(server) {
+        client.receive(&datagram);
+    }
+    assert_eq!(speak(client).1, [b"welcome"]);
+    datagrams
+}
