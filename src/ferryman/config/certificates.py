@@ -6,7 +6,6 @@ not. Whatever is wrong with a file is one line that names it.
 
 from __future__ import annotations
 
-import os
 import re
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes, PublicKeyTypes
 from pydantic import SecretBytes
 
+from ferryman.config.settled_file import open_unblocked
 from ferryman.config.values import Tls
 
 _PRIVATE_KEY = re.compile(rb"-----BEGIN ([A-Z0-9 ]*PRIVATE KEY)-----.+?-----END \1-----", re.DOTALL)
@@ -76,8 +76,7 @@ def read_certificate(tls: Tls) -> Certificate:
 
 def _content(key: str, path: Path) -> bytes:
     try:
-        # Not blocking, for a reload would wait for a pipe that nobody writes to, for ever.
-        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+        with open_unblocked(path) as file:
             return file.read(_LONGEST)
     except OSError as error:
         raise CertificateError(key, f"{path} cannot be read: {error.strerror}") from None

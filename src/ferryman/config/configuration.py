@@ -41,7 +41,8 @@ class Configuration(BaseModel):
     bytes per second) of 0: no limit. A device "": any; `socket_buffer` 0: the datapath's own;
     `workers` 0: one for each processor. `offload`: interfaces that have the kernel forward
     channels, or `auto` alone; `offload_mode`: how, or `auto`. `proxy_port` 0: none;
-    `proxy_fronts`: who may connect to it.
+    `proxy_fronts`: who may connect to it. Values of the engine's are `InstanceOf` their classes:
+    where those are compiled, pydantic does not find the types of their fields.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
@@ -59,7 +60,7 @@ class Configuration(BaseModel):
     udp: bool
     tcp: bool
     proxy_port: int
-    proxy_fronts: tuple[PeerRule, ...]
+    proxy_fronts: tuple[InstanceOf[PeerRule], ...]
     tls: Tls | None
 
     relay_ips: tuple[bytes, ...]

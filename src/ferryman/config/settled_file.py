@@ -11,6 +11,7 @@ import stat
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO
 
 FRESH_SECONDS = 1.0
 """A file that was last written longer ago than this is nobody's work in progress."""
@@ -44,9 +45,13 @@ def settled(path: Path, pause: Callable[[float], None] = time.sleep) -> bytes:
     return content
 
 
+def open_unblocked(path: Path) -> BinaryIO:
+    """For reading, and at once: by now the name may be that of a pipe that nobody writes to."""
+    return open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
+
+
 def _read(path: Path) -> tuple[bytes, float]:
-    # Not blocking, for by now the name may be that of a pipe.
-    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+    with open_unblocked(path) as file:
         found = os.fstat(file.fileno())
         if not stat.S_ISREG(found.st_mode):
             raise UnsettledError("expected a file")
