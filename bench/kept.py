@@ -22,7 +22,8 @@ def merge(new: Sequence[Contest], file: Path = FILE) -> list[Contest]:
     old = {contest.name: contest for contest in load(file)}
     merged = [_merge(old.pop(contest.name, None), contest) for contest in new]
     merged += old.values()
-    file.write_text(json.dumps([_plain(contest) for contest in merged], indent=1) + "\n")
+    texts = ",\n".join(_text(contest) for contest in merged)
+    file.write_text(f"[{texts}]\n")
     return merged
 
 
@@ -46,20 +47,23 @@ def _merge(old: Contest | None, new: Contest) -> Contest:
     return Contest(new.name, setting, [scores[name] for name in known])
 
 
-def _plain(contest: Contest) -> dict[str, Any]:
-    return {
+def _text(contest: Contest) -> str:
+    """JSON with a line for each score, so that a row that was renewed is a line that changes."""
+    head = {
         "name": contest.name,
         "missing": contest.missing,
         "setting": contest.setting and dataclasses.asdict(contest.setting),
-        "scores": [
-            {
-                "row": score.row.name,
-                "pairs": [[_rounded(result) for result in pair] for pair in score.pairs],
-                "failures": score.failures,
-            }
-            for score in contest.scores
-        ],
     }
+    scores = [
+        {
+            "row": score.row.name,
+            "pairs": [[_rounded(result) for result in pair] for pair in score.pairs],
+            "failures": score.failures,
+        }
+        for score in contest.scores
+    ]
+    lines = ",\n".join(json.dumps(score) for score in scores)
+    return f'{json.dumps(head)[:-1]}, "scores": [\n{lines}]}}'
 
 
 def _rounded(result: Result) -> dict[str, float]:

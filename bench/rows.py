@@ -232,6 +232,8 @@ def _measure_once(row: Row, server: Server, *, core: int, seconds: float) -> Res
     said = run_load([*row.load, *server.address_words(), *pace, *watched, *cores], core=core)
     if said.get("wrong"):
         raise LoadFailed(f"{said['wrong']:.0f} packets arrived that nobody sent")
+    if row.less_is_better and not said[row.metric]:
+        raise LoadFailed("nothing came to its end, so that there is no time to tell")
     packets_in_mib = 2**20 / row.payload if row.payload else 1.0
     return Result(
         value=said[row.metric] / packets_in_mib,
