@@ -141,10 +141,17 @@ impl Gate {
         if age < SECRET_LIFETIME {
             return;
         }
-        if let Some(fresh) = self.library.random() {
-            self.secrets = [fresh, self.secrets[0]];
-            self.made_at = now;
-        }
+        let (Some(fresh), Some(other)) = (self.library.random(), self.library.random()) else {
+            return;
+        };
+        // Where nobody has knocked for long, the one before is too old as well.
+        let before = if age < 2 * SECRET_LIFETIME {
+            self.secrets[0]
+        } else {
+            other
+        };
+        self.secrets = [fresh, before];
+        self.made_at = now;
     }
 
     /// What a cookie of DTLS 1.3 holds: that of now, and the one before.

@@ -63,6 +63,16 @@ fn a_cookie_grows_old() {
 }
 
 #[test]
+fn a_cookie_grows_old_where_nobody_knocks_as_well() {
+    for (silence, good) in [(119, true), (120, false), (3600, false)] {
+        let (mut client, mut gate) = (client(b""), gate());
+        let (_, hello) = hellos(&mut client, &server(ECDSA), &mut gate);
+        let opened = opens(&mut gate, &hello, ADDRESS, silence * SECOND);
+        assert_eq!(opened, good, "{silence} s");
+    }
+}
+
+#[test]
 fn crumbs_and_lies_are_dropped() {
     let (mut client, mut gate) = (client(b""), gate());
     let endpoint = server(ECDSA);
