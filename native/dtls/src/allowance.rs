@@ -1,4 +1,5 @@
-//! How many strangers NSS hears in a while: each costs some 70 us, and relaying does not wait.
+//! How many strangers of a kind NSS hears in a while: each costs some 70 us, and relaying does not
+//! wait.
 
 /// So many in each period, ns: a seventh of a processor at most.
 const HEARD: u32 = 200;

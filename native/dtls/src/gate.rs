@@ -34,7 +34,10 @@ pub struct Gate {
     library: &'static Library,
     secrets: [[u8; 32]; 2],
     made_at: u64,
-    allowance: Allowance,
+    /// What NSS hears of those who begin, and of those who bring a cookie: neither is in the other's
+    /// way.
+    beginning: Allowance,
+    claiming: Allowance,
 }
 
 impl Gate {
@@ -50,7 +53,8 @@ impl Gate {
             library,
             secrets: [random()?, random()?],
             made_at: now,
-            allowance: Allowance::new(now),
+            beginning: Allowance::new(now),
+            claiming: Allowance::new(now),
         })
     }
 
@@ -89,7 +93,7 @@ impl Gate {
         now: u64,
     ) -> Result<Association, Trouble> {
         let model = endpoint.dtls13.as_ref().map_err(Clone::clone)?;
-        let tokens = self.tokens(address).filter(|_| self.allowance.take(now));
+        let tokens = self.tokens(address).filter(|_| self.claiming.take(now));
         let tokens = tokens.ok_or(Trouble("too many at once".into()))?;
         nss::Association::accept(model, hello, tokens).map(Association::from)
     }
@@ -112,7 +116,7 @@ impl Gate {
             let name = cookie.last_chunk().copied();
             return Some(name.map_or(Knock::Drop, Knock::Claim));
         }
-        let tokens = self.tokens(address).filter(|_| self.allowance.take(now));
+        let tokens = self.tokens(address).filter(|_| self.beginning.take(now));
         let answer = tokens.and_then(|tokens| nss::Association::answer(model, datagram, tokens));
         let knock = answer.map_or(Knock::Drop, |answer| no_longer(answer, 2 * datagram.len()));
         let is_asked = matches!(&knock, Knock::AskBack(answer) if hello::is_handshake(answer));

@@ -107,6 +107,26 @@ fn strangers_are_heard_so_often_and_later_again() {
 }
 
 #[test]
+fn a_crowd_of_strangers_leaves_those_who_come_back_their_turn() {
+    let (mut gate, endpoint) = (gate(), server(ECDSA));
+    let (first, hello) = hellos(&mut client_13(), &endpoint, &mut gate);
+    while gate.knock_untrusted(&endpoint, &first, ADDRESS, 0) != Knock::Drop {}
+    assert!(gate.admit(&endpoint, &hello, ADDRESS, 0).is_ok());
+    // Lies have an end of their own, and leave strangers theirs.
+    let mut lie = hello.clone();
+    *lie.last_mut().expect("not empty") ^= 1;
+    let busy = (0..1000).map(|_| gate.admit(&endpoint, &lie, ADDRESS, 0).err());
+    let busy = busy
+        .flatten()
+        .filter(|trouble| trouble.0 == "too many at once");
+    assert_eq!(busy.count(), 801);
+    let later = SECOND / 10;
+    assert!(gate.admit(&endpoint, &hello, ADDRESS, later).is_ok());
+    let knock = gate.knock_untrusted(&endpoint, &first, ADDRESS, later);
+    assert!(matches!(knock, Knock::AskBack(_)));
+}
+
+#[test]
 fn without_dtls_12_its_clients_are_dropped() {
     let chain = [ECDSA.0.to_vec()];
     let credentials = Credentials {
