@@ -136,10 +136,11 @@ class Server:
         return ["--server", address, "--user", user, "--password", password]
 
     def memory(self) -> int:
-        """Proportional set size of the process, bytes."""
+        """What the process has for itself, bytes. Without the pages of files: of those its share
+        changes whenever another process with the same libraries begins or ends."""
         text = Path(f"/proc/{self.process.pid}/smaps_rollup").read_text()
-        found = re.search(r"^Pss:\s+(\d+) kB", text, re.MULTILINE)
-        return int(found[1]) * 1024 if found else 0
+        own = re.findall(r"^(?:Pss_Anon|Pss_Shmem|SwapPss):\s+(\d+) kB", text, re.MULTILINE)
+        return sum(map(int, own)) * 1024
 
 
 def find(name: str) -> Program:

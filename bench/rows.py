@@ -265,7 +265,7 @@ def steady(row: Row, maximum: float) -> Row:
 
 
 def memory_per_allocation(server: Server, *, core: int, allocations: int) -> Result:
-    """Growth of the server's own memory (Pss) over idle allocations, bytes each.
+    """Growth of the server's own memory over idle allocations, bytes each.
 
     What the kernel keeps for the sockets is not in it. Raises `LoadFailed`.
     """

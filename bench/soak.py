@@ -23,9 +23,11 @@ IDLE_LIMIT = 4096
 """Bytes that an idle allocation may take."""
 GROWTH_LIMIT = 0.01
 """By which share the process may be larger in the last third of the churn than in the second one:
-less than a page for each hundred allocations that came and went."""
+some ten bytes for each allocation that comes and goes in 200 s, at 400 a second."""
 LIFETIME = 30
 """Seconds after which an allocation that is left alone is gone."""
+SHORTEST = 3.0
+"""Minutes. The tables fill in the first third: answers are remembered for 40 s."""
 
 
 def main() -> int:
@@ -56,7 +58,10 @@ def _read_command_line() -> argparse.Namespace:
     parser.add_argument("--allocations", type=int, default=15_000, help="idle at once")
     parser.add_argument("--minutes", type=float, default=10.0, help="of churn")
     parser.add_argument("--rate", type=int, default=400, help="allocations a second in the churn")
-    return parser.parse_args()
+    wishes = parser.parse_args()
+    if wishes.minutes < SHORTEST:
+        parser.error(f"--minutes: at least {SHORTEST:g}, for the tables to fill in the first third")
+    return wishes
 
 
 def _churn(server: Server, wishes: argparse.Namespace) -> float:

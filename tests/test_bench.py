@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import subprocess
+import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import picture
 import pytest
 import report
 import rows
+from contenders import Program, Server, Settings
 from report import Contest, Score, Setting
 from rows import Result
 
@@ -112,3 +115,39 @@ def test_the_page_and_the_picture_are_what_was_measured() -> None:
     page = (REPOSITORY / "docs" / "performance.md").read_text(encoding="utf-8")
     assert report.page(measured) in page
     assert picture.draw(measured[0]) == picture.FILE.read_text(encoding="utf-8")
+
+
+GROWS_TWICE = """
+import mmap, sys
+def told():
+    print(flush=True)
+    input()
+file = open(sys.argv[1], "rb")
+told()
+mapped = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)
+sum(mapped[::4096])
+told()
+own = bytearray(b"x") * 2**24
+told()
+"""
+
+
+def test_memory_is_what_a_process_has_for_itself_and_not_its_share_of_files(tmp_path: Path) -> None:
+    file = tmp_path / "library"
+    file.write_bytes(bytes(2**24))
+    with subprocess.Popen(
+        [sys.executable, "-c", GROWS_TWICE, str(file)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        server = Server(Program("x", "1", file), Settings(1, 1, 1, ""), 0, process, ())
+        sizes = []
+        for _ in range(3):
+            process.stdout.readline()
+            sizes.append(server.memory())
+            print(file=process.stdin, flush=True)
+    assert sizes[1] - sizes[0] < 2**20
+    assert 0 <= sizes[2] - sizes[1] - 2**24 < 2**20

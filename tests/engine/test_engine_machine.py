@@ -6,7 +6,9 @@ towards peers), move, connect to peers and hang up; the datapath tells its news 
 
 from __future__ import annotations
 
+import gc
 from collections import Counter
+from types import FunctionType, ModuleType
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -41,7 +43,7 @@ from ferryman.engine.peer_connection import Stage
 from ferryman.engine.peer_connection_ending import ended
 from ferryman.engine.relay import RelayLease
 from ferryman.engine.settings import SECOND, Settings
-from ferryman.engine.state import Outcome
+from ferryman.engine.state import Outcome, State
 from ferryman.wire.address import Address, Family
 from ferryman.wire.message import decode_untrusted
 from ferryman.wire.registry import Attribute, Method
@@ -87,6 +89,7 @@ class EngineMachine(RuleBasedStateMachine):
         super().__init__()
         wishes = Settings(realm=REALM, user_quota=QUOTA, mobility=True)
         self.desk = Desk(wishes, nonce_lifetime=0)
+        self.rows_at_first = rows(self.desk.state)
         self.sockets = 0
         self.clients = [self.at(place) for place in range(8)]
         self.open: dict[int, set[Address]] = {}
@@ -381,7 +384,19 @@ class EngineMachine(RuleBasedStateMachine):
         assert not self.connections
         state = self.desk.state
         assert not len(state.allocations) + len(state.reservations) + len(state.moving)
-        assert not state.allocations._of_owner
+        assert rows(state) == self.rows_at_first + len(state.strangers) + len(state.guessers)
+
+
+def rows(state: State) -> int:
+    """How many there are in all the tables of the engine, whatever they are called."""
+    seen: dict[int, object] = {}
+    waiting: list[object] = [state]
+    while waiting:
+        one = waiting.pop()
+        if id(one) not in seen and not isinstance(one, type | ModuleType | FunctionType):
+            seen[id(one)] = one
+            waiting += gc.get_referents(one)
+    return sum(len(one) for one in seen.values() if isinstance(one, dict | list | set))
 
 
 def singles(lease: RelayLease) -> tuple[RelayLease, ...]:

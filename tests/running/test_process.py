@@ -97,6 +97,37 @@ def test_a_port_that_is_taken_is_one_clear_line(tmp_path: Path) -> None:
     assert f"cannot listen on UDP 127.0.0.1:{server.port}: Address already in use" in complaint
 
 
+WHERE_BLOCKS_LIE = """
+import contextlib
+from ferryman.app.start import main
+
+with contextlib.suppress(SystemExit):
+    main()
+del (larger := [bytes(8 << 20)])[0]
+block = bytes(1 << 20)
+(heap,) = [line.split()[0] for line in open("/proc/self/maps") if line.endswith("[heap]\\n")]
+first, end = (int(part, 16) for part in heap.split("-"))
+print("in the heap" if first <= id(block) < end else "apart")
+"""
+"""Serves, and says where the C library puts a large block that comes after a larger one."""
+
+
+def test_a_table_that_is_made_anew_never_lies_in_the_heap(tmp_path: Path) -> None:
+    with start_server(ACCOUNTS, tmp_path) as server:
+        file = tmp_path / "second.conf"
+        file.write_text("\n".join([*ACCOUNTS, f"listening-port={server.port}"]))
+        words = ["serve", "-c", str(file), "--listening-ip=127.0.0.1"]  # it ends: the port is taken
+        ran = subprocess.run(
+            [sys.executable, "-c", WHERE_BLOCKS_LIE, *words],
+            capture_output=True,
+            text=True,
+            timeout=20,
+            check=False,
+        )
+    assert "cannot listen" in ran.stderr
+    assert ran.stdout.splitlines()[-1] == "apart", ran.stderr
+
+
 def test_no_auth_lets_anyone_relay_when_it_is_asked_for(tmp_path: Path) -> None:
     packet = encode(MessageClass.REQUEST, Method.ALLOCATE, urandom(12), (UDP_TRANSPORT,))
     with (

@@ -61,6 +61,12 @@ impl RelayedAddresses {
     pub(crate) fn find(&self, address: SocketAddr) -> Option<Slot> {
         self.slots.get(&Endpoint::from(address)).copied()
     }
+
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.slots.len()
+    }
+
     /// The other worker that relays from an address.
     #[inline]
     pub(crate) fn elsewhere(&self, address: SocketAddr) -> Option<u16> {

@@ -44,4 +44,10 @@ impl Slots {
     pub(crate) fn get_mut(&mut self, slot: Slot) -> Option<&mut Allocation> {
         self.places.get_mut(slot.index())?.as_mut()
     }
+
+    /// How many there are, free or not.
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.places.len()
+    }
 }

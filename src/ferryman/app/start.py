@@ -20,7 +20,11 @@ from ferryman.app.nonces import CLOCK_SECONDS, clock_watch
 from ferryman.app.offload import offload_channels
 from ferryman.app.own_addresses import foreign
 from ferryman.app.privileges import PrivilegeError
-from ferryman.app.process import raise_open_files_limit, settle_memory
+from ferryman.app.process import (
+    keep_large_blocks_apart,
+    raise_open_files_limit,
+    settle_memory,
+)
 from ferryman.app.relay_sockets import bind_relay, release_relay
 from ferryman.app.reload import Reload
 from ferryman.app.running import Running
@@ -98,6 +102,7 @@ def serve(
         log.info("daemon: systemd waits for this process, which stays in the foreground")
     tell_notices(configuration.notices, log)
     raise_open_files_limit()
+    keep_large_blocks_apart()
     standing = Standing(configuration, background, opened.stream, log)
     try:
         secrets = secrets_of(configuration)

@@ -222,3 +222,104 @@ impl Table {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::{IpAddr, SocketAddr};
+
+    use super::*;
+    use crate::Transport;
+
+    const PATHS: u64 = 3;
+
+    fn address(host: u8, port: u64) -> SocketAddr {
+        SocketAddr::from(([192, 0, 2, host], port as u16))
+    }
+
+    fn path(number: u64) -> FiveTuple {
+        FiveTuple {
+            transport: Transport::Udp,
+            client: address(1, number),
+            server: address(2, 3478),
+            socket: 0,
+        }
+    }
+
+    /// Everything that an allocation can have, and then its end; it moves and comes back.
+    fn life(allocation: u64) -> Vec<Change> {
+        let (here, expires_at) = (allocation * PATHS, 1);
+        let second = SocketAddr::from(([0xfd00, 0, 0, 0, 0, 0, 0, 1], allocation as u16));
+        let to = |number| Change::Move {
+            allocation,
+            five_tuple: path(number),
+            until: 1,
+        };
+        let permit = |peer_ip| Change::Permit {
+            allocation,
+            peer_ip,
+            relayed_only: false,
+            expires_at,
+        };
+        vec![
+            Change::Open {
+                allocation,
+                five_tuple: path(here),
+                bound: address(3, allocation),
+                advertised: address(4, allocation),
+                expires_at,
+                bytes_per_second: 1,
+            },
+            Change::AddRelayed {
+                allocation,
+                bound: second,
+                advertised: second,
+                expires_at,
+            },
+            permit(IpAddr::from([198, 51, 100, 1])),
+            permit(second.ip()),
+            Change::BindChannel {
+                allocation,
+                number: 0x4000,
+                peer: address(5, 9),
+                relayed_only: false,
+                expires_at,
+            },
+            to(here + 1),
+            to(here + 2),
+            Change::Leave {
+                allocation,
+                five_tuple: path(here),
+            },
+            to(here + 1),
+            Change::CloseRelayed {
+                allocation,
+                family: Family::of(second.ip()),
+            },
+            Change::Close { allocation },
+        ]
+    }
+
+    #[test]
+    fn of_those_that_came_and_went_no_table_has_a_row() {
+        const AT_ONCE: u64 = 20;
+        let mut table = Table::new();
+        let lives: Vec<_> = (1..=10 * AT_ONCE).map(life).collect();
+        for crowd in lives.chunks(AT_ONCE as usize) {
+            for step in 0..crowd[0].len() {
+                for life in crowd {
+                    assert_ne!(
+                        table.apply(life[step]),
+                        Applied::Unknown,
+                        "{:?}",
+                        life[step]
+                    );
+                }
+            }
+        }
+        assert_eq!((table.by_number.len(), table.by_client.len()), (0, 0));
+        assert_eq!(
+            (table.relayed.len(), table.slots.len()),
+            (0, AT_ONCE as usize)
+        );
+    }
+}
