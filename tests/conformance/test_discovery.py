@@ -173,7 +173,9 @@ def test_a_malformed_response_port_is_a_bad_request(anywhere: Asker, value: byte
     assert code(message) == 400
 
 
-@clause("RFC 5780 §7.6", "PADDING is answered with PADDING, a multiple of four octets", BINDING)
+@clause(
+    "RFC 5780 §6.1, §7.6", "PADDING is answered with PADDING, a multiple of four octets", BINDING
+)
 @pytest.mark.parametrize("length", [1000, 1001, 1003])
 def test_padding_is_answered(anywhere: Asker, length: int) -> None:
     message, _, _ = anywhere.ask((Attribute.PADDING, bytes(length)))
@@ -183,7 +185,7 @@ def test_padding_is_answered(anywhere: Asker, length: int) -> None:
     assert len(padding) >= length
 
 
-@clause("RFC 5780 §10", "RESPONSE-PORT reaches no other IP than the client's", BINDING)
+@clause("RFC 5780 §7.5", "RESPONSE-PORT reaches no other IP than the client's", BINDING)
 def test_an_answer_goes_to_no_other_host(anywhere: Asker) -> None:
     if not anywhere.socket.address.ip.startswith(b"\x7f"):
         pytest.skip("another address of this machine is needed to listen on")

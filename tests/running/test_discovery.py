@@ -85,7 +85,7 @@ def test_the_answer_goes_to_the_response_port_of_the_same_ip(discovering: Runnin
 
 
 @clause(
-    "RFC 5780 §7.6",
+    "RFC 5780 §6.1, §7.6",
     "PADDING comes back as long as it was sent, up to 1500 octets",
     "native/flow/src/binding.rs",
 )
