@@ -157,3 +157,41 @@ fn beyond_what_nss_hears_a_client_that_offers_both_gets_the_older() {
     let version = client.dtls.protocol_version();
     assert_eq!(version, Some(ProtocolVersion::DTLS1_2));
 }
+
+/// The hello again, as a client of DTLS 1.2 sends it that has been asked for this cookie.
+fn with_cookie(hello: &[u8], cookie: &[u8], message_sequence: u8) -> Vec<u8> {
+    const BODY: usize = 13 + 12;
+    let session = BODY + 2 + 32;
+    let place = session + 1 + usize::from(hello[session]);
+    let body = [
+        &hello[BODY..place],
+        &[cookie.len() as u8],
+        cookie,
+        &hello[place + 1..],
+    ]
+    .concat();
+    let length = (body.len() as u16).to_be_bytes();
+    let record = (body.len() as u16 + 12).to_be_bytes();
+    let handshake = [1, 0, length[0], length[1], 0, message_sequence, 0, 0, 0, 0];
+    [&hello[..11], &record, &handshake, &length, &body[..]].concat()
+}
+
+#[test]
+fn who_brings_a_cookie_of_dtls_12_is_served_in_it_whatever_else_it_still_offers() {
+    let (endpoint, mut busy) = (server(ECDSA), gate());
+    let stranger = Foreign::new(Dtls::new_13).said.remove(0);
+    while busy.knock_untrusted(&endpoint, &stranger, ADDRESS, 0) != Knock::Drop {}
+    let first = Foreign::new(Dtls::new_auto).said.remove(0);
+    let Knock::AskBack(question) = busy.knock_untrusted(&endpoint, &first, ADDRESS, 0) else {
+        panic!("asked for a cookie of DTLS 1.2");
+    };
+    let cookie = &question[28..];
+    let later = 1_000_000_000;
+    let second = with_cookie(&first, cookie, 1);
+    let knock = busy.knock_untrusted(&endpoint, &second, ADDRESS, later);
+    assert!(matches!(knock, Knock::Open(_)), "{knock:?}");
+    assert!(Association::accept(&endpoint, &second).is_ok());
+    // A cookie comes in the second message of a handshake.
+    let knock = busy.knock_untrusted(&endpoint, &with_cookie(&first, cookie, 0), ADDRESS, later);
+    assert!(matches!(knock, Knock::AskBack(_)), "{knock:?}");
+}

@@ -91,6 +91,17 @@ fn a_goodbye_ends_the_association() {
 }
 
 #[test]
+fn no_session_is_kept_for_another_time() {
+    let (mut client, mut gate) = (client(b""), gate());
+    let (_, hello) = hellos(&mut client, &server(ECDSA), &mut gate);
+    let mut server = Association::accept(&server(ECDSA), &hello).expect("a good hello");
+    let flight = speak(&mut server).0;
+    let server_hello = &flight[0][13 + 12..];
+    assert_eq!(flight[0][13], 2, "a ServerHello");
+    assert_eq!(server_hello[2 + 32], 0, "its session has no name");
+}
+
+#[test]
 fn an_unanswered_flight_has_a_timer() {
     let (mut client, mut gate) = (client(b""), gate());
     let (_, hello) = hellos(&mut client, &server(ECDSA), &mut gate);
