@@ -3,7 +3,7 @@
 
 mod rig;
 
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
@@ -55,6 +55,13 @@ impl Line {
         }
     }
 
+    fn socket(&self) -> &TcpStream {
+        match self {
+            Self::Plain(stream) => stream,
+            Self::Tls(stream) => &stream.sock,
+        }
+    }
+
     /// Says that nothing more comes, and goes on listening.
     fn finish(&mut self) {
         match self {
@@ -74,6 +81,31 @@ impl Line {
             Self::Tls(stream) => stream.read(&mut [0]),
         };
         read.unwrap() == 0
+    }
+}
+
+impl Read for Line {
+    fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(stream) => stream.read(room),
+            Self::Tls(stream) => stream.read(room),
+        }
+    }
+}
+
+impl Write for Line {
+    fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(stream) => stream.write(octets),
+            Self::Tls(stream) => stream.write(octets),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Plain(stream) => stream.flush(),
+            Self::Tls(stream) => stream.flush(),
+        }
     }
 }
 
@@ -258,25 +290,81 @@ fn what_stands_behind_the_request_is_data_if_it_is_granted_and_messages_if_not()
 }
 
 #[test]
+fn what_comes_before_the_answer_to_the_request_is_left_for_it_to_tell() {
+    for version in Line::KINDS {
+        let rig = rig();
+        let (_control, _) = allocate(&rig, 0);
+        let listener = TcpListener::bind((LOCALHOST, 0)).unwrap();
+        assert!(connect(&rig, listener.local_addr().unwrap()));
+        let (mut peer, _) = listener.accept().unwrap();
+        let binding = request(BINDING);
+        let mut line = Line::connect(&rig, version);
+        let five_tuple = ask_to_bind(&rig, &mut line, b"");
+        line.send(&binding);
+        rig.is_alive();
+        line.send(b"and what is no message");
+        rig.is_alive();
+        join(&rig, five_tuple);
+        assert_eq!(line.receive(6), b"joined");
+        let expected = [&binding[..], b"and what is no message"].concat();
+        assert_eq!(receive_exactly(&mut peer, expected.len()), expected);
+    }
+}
+
+/// What stands at a place of a long stream.
+fn octets_at(place: usize, length: usize) -> Vec<u8> {
+    (place..place + length).map(|n| (n % 253) as u8).collect()
+}
+
+/// Writes until nobody takes more; how much that was.
+fn fill(sender: &mut impl Write, most: usize) -> usize {
+    let mut sent = 0;
+    while sent < most {
+        match sender.write(&octets_at(sent, 1 << 16)) {
+            Ok(count) => sent += count,
+            Err(_) => return sent,
+        }
+    }
+    panic!("{sent} bytes are on their way to somebody who does not read");
+}
+
+fn makes_wait(
+    mut sender: impl Write + Send,
+    of_sender: &TcpStream,
+    mut reader: impl Read,
+    of_reader: &TcpStream,
+) {
+    // More than kernels hold on the way.
+    const MOST: usize = 64 << 20;
+    let _ = SockRef::from(of_reader).set_recv_buffer_size(1 << 16);
+    let soon = Some(Duration::from_millis(100));
+    of_sender.set_write_timeout(soon).unwrap();
+    // A client of TLS looks for something to read where it can write nothing.
+    of_sender.set_read_timeout(soon).unwrap();
+    of_reader.set_read_timeout(Some(PATIENCE)).unwrap();
+    let sent = fill(&mut sender, MOST);
+    std::thread::scope(|scope| {
+        // A part of it may lie in the sender's own TLS.
+        scope.spawn(|| while sender.flush().is_err() {});
+        for place in (0..sent).step_by(1 << 16) {
+            let length = (sent - place).min(1 << 16);
+            let mut came = vec![0; length];
+            reader.read_exact(&mut came).unwrap();
+            assert!(came == octets_at(place, length), "at {place}");
+        }
+    });
+}
+
+#[test]
 fn a_slow_reader_makes_the_sender_wait_and_loses_nothing() {
     for version in Line::KINDS {
-        const LENGTH: usize = 20 << 20;
         let mut joined = joined(version, 0);
-        let mut peer = joined.peer.try_clone().unwrap();
-        let sender = std::thread::spawn(move || {
-            let octets: Vec<u8> = (0..LENGTH).map(|n| (n % 253) as u8).collect();
-            peer.write_all(&octets).unwrap();
-            peer.shutdown(Shutdown::Write).unwrap();
-        });
-        for start in (0..LENGTH).step_by(1 << 16) {
-            let came = joined.line.receive(1 << 16);
-            assert!(came
-                .iter()
-                .zip(start..)
-                .all(|(got, n)| *got == (n % 253) as u8));
-        }
-        assert!(joined.line.has_ended());
-        sender.join().unwrap();
+        let (peer, client) = (
+            joined.peer.try_clone().unwrap(),
+            joined.line.socket().try_clone().unwrap(),
+        );
+        makes_wait(&peer, &peer, &mut joined.line, &client);
+        makes_wait(&mut joined.line, &client, &peer, &peer);
     }
 }
 
@@ -313,7 +401,7 @@ fn nothing_passes_after_the_allocation_has_expired() {
     });
     joined.line.send(b"too late");
     ended(&joined.rig);
-    assert_eq!(joined.peer.read(&mut [0; 8]).unwrap_or(0), 0);
+    assert!(is_closed(&mut joined.peer));
 }
 
 #[test]
