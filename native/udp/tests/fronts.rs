@@ -3,7 +3,7 @@
 
 mod rig;
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::time::Instant;
 
@@ -41,7 +41,17 @@ fn connect(to: SocketAddr, from: &str) -> TcpStream {
 
 /// Whether the other side has closed the connection.
 fn is_closed(stream: &mut TcpStream) -> bool {
-    !matches!(stream.read(&mut [0]), Ok(1..))
+    match stream.read(&mut [0]) {
+        Ok(count) => count == 0,
+        Err(error) => {
+            assert_eq!(
+                error.kind(),
+                ErrorKind::ConnectionReset,
+                "neither closed nor served"
+            );
+            true
+        }
+    }
 }
 
 fn announced(rig: &Rig, front: &mut TcpStream, header: &[u8]) -> (SocketAddr, SocketAddr) {
@@ -179,6 +189,52 @@ fn limits_are_those_of_clients_and_not_of_the_front_end() {
         }
         assert!(start.elapsed() < PATIENCE, "there is no room");
     }
+}
+
+#[test]
+fn who_has_many_connections_behind_a_front_end_pushes_out_nobody_else() {
+    let rig = Rig::alone(Settings {
+        pending_connections: 3,
+        ..Settings::default()
+    });
+    let place = listen(&rig);
+    let ask = |host: u8, port: u16| {
+        let mut front = connect(place, "127.0.0.2");
+        let header = format!("PROXY TCP4 192.0.2.{host} 127.0.0.5 {port} 443\r\n");
+        front.write_all(header.as_bytes()).unwrap();
+        is_served(&mut front).then_some(front).expect("an answer")
+    };
+    let mut lone = ask(1, 1);
+    let mut many: Vec<_> = (1..=6).map(|port| ask(2, port)).collect();
+    for front in &mut many[..4] {
+        assert!(is_closed(front));
+    }
+    for front in many[4..].iter_mut().chain([&mut lone]) {
+        assert!(is_served(front));
+    }
+    // Nothing is left of who has gone: new ones come and the oldest of the many goes.
+    drop(lone);
+    let mut newest = ask(3, 1);
+    assert!(is_served(&mut newest));
+    assert!(is_served(&mut many[5]));
+}
+
+fn is_served(stream: &mut TcpStream) -> bool {
+    let asked = request(BINDING);
+    let mut answer = [0; 32];
+    stream.write_all(&asked).is_ok()
+        && stream.read_exact(&mut answer).is_ok()
+        && answers(&answer, &asked)
+}
+
+#[test]
+fn a_client_of_a_link_is_none() {
+    let rig = Rig::new();
+    let mut front = connect(listen(&rig), "127.0.0.2");
+    front
+        .write_all(b"PROXY TCP6 fe80::1 2001:db8::2 49152 443\r\n")
+        .unwrap();
+    assert!(is_closed(&mut front));
 }
 
 #[test]

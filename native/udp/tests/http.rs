@@ -3,7 +3,7 @@
 
 mod rig;
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 
 use ferryman_udp::{Choices, Settings};
 use rig::tls::{first, machine, shake_hands, VERSIONS};
@@ -30,7 +30,9 @@ fn choices(respond_http_unsupported: bool, acme_redirect: &str) -> Choices {
 
 fn all_of(mut stream: impl Read) -> String {
     let mut answer = Vec::new();
-    let _ = stream.read_to_end(&mut answer);
+    if let Err(error) = stream.read_to_end(&mut answer) {
+        assert_eq!(error.kind(), ErrorKind::ConnectionReset, "not closed");
+    }
     String::from_utf8(answer).unwrap()
 }
 
