@@ -332,3 +332,62 @@ fn ip_octets(address: SocketAddr) -> [u8; 16] {
         IpAddr::V6(ip) => ip.octets(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use ferryman_dtls::Credentials;
+    use ferryman_flow::Transport;
+
+    use super::*;
+
+    fn endpoint() -> Endpoint {
+        let chain = [include_bytes!("../../dtls/tests/keys/ecdsa.certificate.der").to_vec()];
+        let credentials = Credentials {
+            chain: &chain,
+            key: include_bytes!("../../dtls/tests/keys/ecdsa.key.der"),
+            ..Credentials::default()
+        };
+        Endpoint::server(&credentials).unwrap_or_else(|trouble| panic!("{trouble}"))
+    }
+
+    /// A client's first ClientHello, and with the answer to that its second.
+    fn hello(client: &mut Association) -> Vec<u8> {
+        let mut hello = Vec::new();
+        client.poll(&mut vec![0; LONGEST_MESSAGE]);
+        client.take_datagrams(|datagram| hello = datagram.to_vec());
+        hello
+    }
+
+    #[test]
+    fn so_many_handshakes_begin_in_a_turn_and_as_many_in_the_next() {
+        let census = Arc::default();
+        let mut dtls = Dtls::new(Associations::new(9, 1, 9, &census));
+        assert!(dtls.serve(endpoint(), 0).is_ok());
+        let five_tuple = FiveTuple {
+            transport: Transport::Udp,
+            client: SocketAddr::from(([192, 0, 2, 1], 5000)),
+            server: SocketAddr::from(([192, 0, 2, 2], 3478)),
+            socket: 1,
+        };
+        let client = Endpoint::trusting_client().and_then(|all| Association::connect(&all, b""));
+        let mut client = client.unwrap_or_else(|trouble| panic!("{trouble}"));
+        let first = hello(&mut client);
+        let Knock::AskBack(question) = dtls.knock(&five_tuple, &first, 0) else {
+            panic!("a stranger is asked");
+        };
+        client.receive(&question);
+        let second = hello(&mut client);
+        let visit = Visit {
+            hello: &second,
+            claims: false,
+            now: 0,
+        };
+        for _ in 0..2 {
+            dtls.begin_turn();
+            let begun = (0..20).filter(|_| dtls.accept(&five_tuple, &visit).is_some());
+            assert_eq!(begun.count(), BEGINNINGS);
+        }
+    }
+}
