@@ -59,8 +59,8 @@ def fingerprint(pair: Pair) -> str:
     return pair.issued.fingerprint(hashes.SHA256()).hex(":").upper()
 
 
-def client_hello(random: bytes) -> bytes:
-    """The least that a client of DTLS 1.3 alone begins with (RFC 9147 §5.3)."""
+def client_hello(random: bytes, cookie: bytes = b"") -> bytes:
+    """The least that a client of DTLS 1.3 alone begins with (RFC 9147 §5.3), or goes on with."""
     share = b"\x00\x1d\x00\x20" + os.urandom(32)
     extensions = b"".join(
         kind.to_bytes(2, "big") + len(body).to_bytes(2, "big") + body
@@ -69,6 +69,7 @@ def client_hello(random: bytes) -> bytes:
             (10, b"\x00\x02\x00\x1d"),
             (13, b"\x00\x04\x04\x03\x08\x04"),
             (51, len(share).to_bytes(2, "big") + share),
+            *([(44, len(cookie).to_bytes(2, "big") + cookie)] if cookie else []),
         ]
     )
     body = b"\xfe\xfd" + random + b"\x00\x00" + b"\x00\x02\x13\x01" + b"\x01\x00"
@@ -162,3 +163,16 @@ def test_strangers_leave_nothing_behind_and_get_at_most_twice_what_they_sent(
     assert resident_kib(server) < before + 4096
     assert handshake(server.port)
     assert answers(server.port)
+
+
+@clause(
+    "RFC 9147 §5.1",
+    "A cookie that is not good is answered with illegal_parameter",
+    "native/dtls/src/gate.rs",
+)
+def test_a_cookie_that_is_not_good_is_an_illegal_parameter(server: RunningServer) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
+        stranger.settimeout(2)
+        stranger.connect(("127.0.0.1", server.port))
+        stranger.send(client_hello(os.urandom(32), os.urandom(130)))
+        assert stranger.recv(2048) == b"\x15\xfe\xfd" + bytes(8) + b"\x00\x02\x02\x2f"

@@ -29,6 +29,21 @@ pub enum Knock {
     Drop,
 }
 
+/// Why a ClientHello with a cookie of DTLS 1.3 begins nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// The cookie is not good, or not any more: send this alert, and forget it.
+    BadCookie(Vec<u8>),
+    /// Nobody has time for it, or DTLS 1.3 is not spoken.
+    Unheard(Trouble),
+}
+
+impl From<Trouble> for Refused {
+    fn from(trouble: Trouble) -> Self {
+        Self::Unheard(trouble)
+    }
+}
+
 /// Makes cookies and knows its own again.
 pub struct Gate {
     library: &'static Library,
@@ -91,11 +106,18 @@ impl Gate {
         hello: &[u8],
         address: &[u8],
         now: u64,
-    ) -> Result<Association, Trouble> {
+    ) -> Result<Association, Refused> {
         let model = endpoint.dtls13.as_ref().map_err(Clone::clone)?;
         let tokens = self.tokens(address).filter(|_| self.claiming.take(now));
         let tokens = tokens.ok_or(Trouble("too many at once".into()))?;
-        nss::Association::accept(model, hello, tokens).map(Association::from)
+        let accepted = nss::Association::accept(model, hello, tokens)?;
+        accepted.map(Association::from).ok_or_else(|| {
+            let alert = hello::read_untrusted(hello).map(|hello| hello::refuse(&hello));
+            alert.map_or_else(
+                || Trouble("no ClientHello".into()).into(),
+                Refused::BadCookie,
+            )
+        })
     }
 
     /// `None`: DTLS 1.2 is to be spoken, if any.

@@ -8,11 +8,15 @@ use std::ops::Range;
 const RECORD_HEADER: usize = 13;
 const HANDSHAKE_HEADER: usize = 12;
 const HANDSHAKE: u8 = 22;
+const ALERT: u8 = 21;
 const CLIENT_HELLO: u8 = 1;
 const HELLO_VERIFY_REQUEST: u8 = 3;
 const RANDOM: usize = 32;
 /// The answer's version is DTLS 1.0 whatever will be agreed on (RFC 6347 §4.2.1).
 const DTLS_1_0: [u8; 2] = [0xFE, 0xFF];
+/// Of an alert (RFC 8446 §6).
+const FATAL: u8 = 2;
+const ILLEGAL_PARAMETER: u8 = 47;
 /// Extensions (RFC 8446 §4.2).
 const SUPPORTED_VERSIONS: u16 = 43;
 const COOKIE: u16 = 44;
@@ -157,6 +161,18 @@ pub(crate) fn ask_back(hello: &ClientHello, cookie: &[u8; 32]) -> Vec<u8> {
     answer.extend_from_slice(&DTLS_1_0);
     answer.push(cookie.len() as u8);
     answer.extend_from_slice(cookie);
+    answer
+}
+
+/// The alert for a hello whose cookie is not good, after which its client may begin anew (RFC 9147
+/// §5.1). It repeats the record's sequence number, as `ask_back` does.
+pub(crate) fn refuse(hello: &ClientHello) -> Vec<u8> {
+    let mut answer = Vec::with_capacity(RECORD_HEADER + 2);
+    answer.push(ALERT);
+    answer.extend_from_slice(&DTLS_1_2);
+    answer.extend_from_slice(&[0, 0]);
+    answer.extend_from_slice(&hello.sequence);
+    answer.extend_from_slice(&[0, 2, FATAL, ILLEGAL_PARAMETER]);
     answer
 }
 

@@ -18,7 +18,7 @@ mod openssl;
 
 pub use association::{Association, Heard};
 pub use endpoint::{Credentials, Endpoint};
-pub use gate::{Gate, Knock};
+pub use gate::{Gate, Knock, Refused};
 pub use hello::has_encrypted;
 pub use loading::Trouble;
 

@@ -3,7 +3,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use ferryman_dtls::{Association, Endpoint, Gate, Heard, Knock, Trouble, LONGEST_MESSAGE};
+use ferryman_dtls::{Association, Endpoint, Gate, Heard, Knock, Refused, Trouble, LONGEST_MESSAGE};
 use ferryman_flow::FiveTuple;
 
 use crate::associations::{Associate, Associations, Stage};
@@ -87,17 +87,18 @@ impl Dtls {
 
     /// An association for a client that has shown its cookie, if it may have one now. A cookie of
     /// DTLS 1.3 proves itself here, and one that does not costs nobody a beginning.
-    fn accept(&mut self, datagrams: &FiveTuple, visit: &Visit<'_>) -> Option<Association> {
-        let (endpoint, gate) = self.endpoint.as_mut()?;
-        let left = self.beginnings.checked_sub(1)?;
+    fn accept(&mut self, datagrams: &FiveTuple, visit: &Visit<'_>) -> Result<Association, Refused> {
+        let busy = || Refused::Unheard(Trouble("no handshake begins now".into()));
+        let (endpoint, gate) = self.endpoint.as_mut().ok_or_else(busy)?;
+        let left = self.beginnings.checked_sub(1).ok_or_else(busy)?;
         if visit.claims {
-            let admitted = gate.admit(endpoint, visit.hello, &address(datagrams), visit.now);
-            let association = admitted.ok()?;
+            let address = address(datagrams);
+            let association = gate.admit(endpoint, visit.hello, &address, visit.now)?;
             self.beginnings = left;
-            return Some(association);
+            return Ok(association);
         }
         self.beginnings = left;
-        Association::accept(endpoint, visit.hello).ok()
+        Ok(Association::accept(endpoint, visit.hello)?)
     }
 }
 
@@ -157,8 +158,14 @@ impl Worker {
             claims,
             now: self.forwarder.now,
         };
-        let Some(association) = self.forwarder.dtls.accept(datagrams, &visit) else {
-            return self.unassociated();
+        let association = match self.forwarder.dtls.accept(datagrams, &visit) {
+            Ok(association) => association,
+            Err(refused) => {
+                if let Refused::BadCookie(alert) = refused {
+                    self.forwarder.out.push_copy(route, &alert);
+                }
+                return self.unassociated();
+            }
         };
         if let Some((number, _)) = before {
             self.end_association(number);
@@ -386,7 +393,7 @@ mod tests {
         };
         for _ in 0..2 {
             dtls.begin_turn();
-            let begun = (0..20).filter(|_| dtls.accept(&five_tuple, &visit).is_some());
+            let begun = (0..20).filter(|_| dtls.accept(&five_tuple, &visit).is_ok());
             assert_eq!(begun.count(), BEGINNINGS);
         }
     }

@@ -12,6 +12,8 @@ use rig::*;
 
 const CHANNEL: u16 = 0x4000;
 const HELLO_RETRY_REQUEST: u8 = 2;
+/// The alert, behind its length (RFC 8446 §6.2).
+const ILLEGAL_PARAMETER: [u8; 4] = [0, 2, 2, 47];
 /// The extension (RFC 8446 §4.2.2).
 const COOKIE: u8 = 44;
 
@@ -86,7 +88,9 @@ fn a_cookie_is_no_use_at_another_address_and_none_can_be_guessed() {
     let mut owner = Dtls::of_13(udp_socket(LOCALHOST), rig.udp);
     let hello = owner.second_hello();
     let before = rig.counter("dropped_unassociated");
-    udp_socket(LOCALHOST).send_to(&hello, rig.udp).unwrap();
+    let thief = udp_socket(LOCALHOST);
+    thief.send_to(&hello, rig.udp).unwrap();
+    assert_eq!(receive(&thief)[11..], ILLEGAL_PARAMETER);
     until(|| rig.counter("dropped_unassociated") == before + 1);
     let cookie = hello
         .windows(3)
@@ -95,6 +99,7 @@ fn a_cookie_is_no_use_at_another_address_and_none_can_be_guessed() {
         let mut guess = hello.clone();
         guess[place] ^= 1;
         owner.socket.send(&guess).unwrap();
+        assert_eq!(receive(&owner.socket)[11..], ILLEGAL_PARAMETER);
     }
     rig.is_alive();
     assert_eq!(rig.counter("associations"), 0);

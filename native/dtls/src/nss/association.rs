@@ -60,16 +60,18 @@ impl Association {
         answer
     }
 
-    /// The server's side, begun by a ClientHello that brings one of the tokens back.
-    pub(crate) fn accept(model: &Model, hello: &[u8], tokens: [Token; 2]) -> Result<Self, Trouble> {
+    /// The server's side, begun by a ClientHello that brings one of the tokens back; `None` for one
+    /// that does not.
+    pub(crate) fn accept(
+        model: &Model,
+        hello: &[u8],
+        tokens: [Token; 2],
+    ) -> Result<Option<Self>, Trouble> {
         let mut association = Self::server(model, hello, tokens)?;
         association.shake_hands();
         // SAFETY: nobody else reaches the judge between calls of NSS.
-        if unsafe { (*association.judge).proved } {
-            Ok(association)
-        } else {
-            Err(Trouble("ClientHello without a good cookie".into()))
-        }
+        let proved = unsafe { (*association.judge).proved };
+        Ok(proved.then_some(association))
     }
 
     fn server(model: &Model, hello: &[u8], tokens: [Token; 2]) -> Result<Self, Trouble> {

@@ -67,7 +67,9 @@ impl Foreign {
         let second = self.said.remove(0);
         let server = match gate.knock_untrusted(endpoint, &second, ADDRESS, 0) {
             Knock::Open(_) => Association::accept(endpoint, &second),
-            Knock::Claim(_) => gate.admit(endpoint, &second, ADDRESS, 0),
+            Knock::Claim(_) => Ok(gate
+                .admit(endpoint, &second, ADDRESS, 0)
+                .expect("a good cookie")),
             other => panic!("{other:?}"),
         };
         let mut server = server.expect("a good hello");

@@ -99,7 +99,9 @@ pub(crate) fn finish(
     let (_, hello) = hellos(&mut client, endpoint, &mut gate);
     let server = match gate.knock_untrusted(endpoint, &hello, ADDRESS, 0) {
         Knock::Open(_) => Association::accept(endpoint, &hello),
-        Knock::Claim(_) => gate.admit(endpoint, &hello, ADDRESS, 0),
+        Knock::Claim(_) => Ok(gate
+            .admit(endpoint, &hello, ADDRESS, 0)
+            .expect("a good cookie")),
         other => panic!("{other:?}"),
     };
     let mut server = server.expect("a good hello");

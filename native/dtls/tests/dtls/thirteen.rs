@@ -1,6 +1,8 @@
 //! DTLS 1.3 (RFC 9147): who may speak it, what strangers get, messages and ends.
 
-use ferryman_dtls::{Association, Credentials, Endpoint, Gate, Heard, Knock, LONGEST_MESSAGE};
+use ferryman_dtls::{
+    Association, Credentials, Endpoint, Gate, Heard, Knock, Refused, LONGEST_MESSAGE,
+};
 
 use crate::pair::{
     client, client_13, finish, gate, greet, hellos, sent, server, speak, ADDRESS, ECDSA, RSA,
@@ -68,6 +70,32 @@ fn a_cookie_is_good_for_its_address_and_grows_old() {
     }
 }
 
+/// The same hello, with another octet in the middle of its cookie.
+fn with_another_cookie(hello: &[u8]) -> Vec<u8> {
+    let extension = [0, 44, 0];
+    let cookie = hello.windows(3).rposition(|octets| octets == extension);
+    let mut lie = hello.to_vec();
+    lie[cookie.expect("a cookie") + 70] ^= 1;
+    lie
+}
+
+#[test]
+fn a_bad_cookie_is_an_illegal_parameter_and_its_client_may_begin_anew() {
+    let (mut client, mut gate, endpoint) = (client_13(), gate(), server(ECDSA));
+    let (_, hello) = hellos(&mut client, &endpoint, &mut gate);
+    let alert = [&[21, 0xFE, 0xFD, 0, 0][..], &hello[5..11], &[0, 2, 2, 47]].concat();
+    let bad = Some(Refused::BadCookie(alert.clone()));
+    let lie = with_another_cookie(&hello);
+    assert_eq!(gate.admit(&endpoint, &lie, ADDRESS, 0).err(), bad);
+    assert_eq!(gate.admit(&endpoint, &hello, b"elsewhere", 0).err(), bad);
+    // As after a restart: this gate knows none of the other's cookies.
+    let mut another = self::gate();
+    assert_eq!(another.admit(&endpoint, &hello, ADDRESS, 0).err(), bad);
+    client.receive(&alert);
+    assert!(speak(&mut client).2, "it hears the end");
+    assert!(finish(client_13(), &endpoint).0.is_established());
+}
+
 #[test]
 fn no_hello_without_a_cookie_of_its_own_is_admitted() {
     let (mut client, mut gate, endpoint) = (client_13(), gate(), server(ECDSA));
@@ -113,13 +141,10 @@ fn a_crowd_of_strangers_leaves_those_who_come_back_their_turn() {
     while gate.knock_untrusted(&endpoint, &first, ADDRESS, 0) != Knock::Drop {}
     assert!(gate.admit(&endpoint, &hello, ADDRESS, 0).is_ok());
     // Lies have an end of their own, and leave strangers theirs.
-    let mut lie = hello.clone();
-    *lie.last_mut().expect("not empty") ^= 1;
-    let busy = (0..1000).map(|_| gate.admit(&endpoint, &lie, ADDRESS, 0).err());
-    let busy = busy
-        .flatten()
-        .filter(|trouble| trouble.0 == "too many at once");
-    assert_eq!(busy.count(), 801);
+    let lie = with_another_cookie(&hello);
+    let refused = (0..1000).filter_map(|_| gate.admit(&endpoint, &lie, ADDRESS, 0).err());
+    let heard = refused.filter(|refused| matches!(refused, Refused::BadCookie(_)));
+    assert_eq!(heard.count(), 199);
     let later = SECOND / 10;
     assert!(gate.admit(&endpoint, &hello, ADDRESS, later).is_ok());
     let knock = gate.knock_untrusted(&endpoint, &first, ADDRESS, later);
