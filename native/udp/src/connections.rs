@@ -125,6 +125,10 @@ impl Connections {
             self.settle(source, (since, number));
         }
         self.sources.remove(source);
+        if connection.paused {
+            // Otherwise those who come and go while Python stands still would be many here.
+            self.paused.retain(|waiting| *waiting != number);
+        }
         Some(connection)
     }
 
@@ -283,5 +287,44 @@ fn mark(dirty: &mut Vec<u64>, connection: &mut Connection) {
     if !connection.dirty {
         connection.dirty = true;
         dirty.push(connection.five_tuple.socket);
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::net::{TcpListener, TcpStream};
+
+    use ferryman_flow::{FiveTuple, Transport};
+
+    use super::*;
+
+    fn connection(listener: &TcpListener, number: u64) -> Connection {
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let five_tuple = FiveTuple {
+            transport: Transport::Tcp,
+            client: stream.local_addr().unwrap(),
+            server: stream.peer_addr().unwrap(),
+            socket: number,
+        };
+        Connection::new(stream, five_tuple, 0)
+    }
+
+    #[test]
+    fn who_goes_waits_for_the_queue_no_more() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut all = Connections::new(9, 9, &Arc::default());
+        for number in 1..=3 {
+            all.insert(connection(&listener, number), 0);
+            all.pause(number);
+        }
+        assert!(all.remove(2).is_some());
+        assert!(all.give_away(1).is_some());
+        assert_eq!(all.paused(), 1);
+        assert_eq!(all.next_paused(), Some(3));
+        assert_eq!(all.next_paused(), None);
+        // Nothing else is left of them either.
+        assert!(all.remove(3).is_some());
+        assert_eq!((all.len(), all.deadline()), (0, None));
     }
 }
