@@ -2,7 +2,9 @@
 
 use ferryman_dtls::{Association, Credentials, Endpoint, Heard, LONGEST_FLIGHT, LONGEST_MESSAGE};
 
-use crate::pair::{client, established, gate, greet, hellos, sent, server, speak, ECDSA, RSA};
+use crate::pair::{
+    client, deliver, established, gate, greet, hellos, sent, server, speak, ECDSA, RSA,
+};
 
 #[test]
 fn rsa_and_ecdsa_certificates_both_serve() {
@@ -221,4 +223,21 @@ fn an_association_waits_for_its_first_word() {
     assert!(!client.send(b"early"));
     client.close();
     assert_eq!(client.poll(&mut room), Heard::End);
+}
+
+#[test]
+fn a_lost_last_flight_is_sent_again_when_the_client_asks_for_it() {
+    let (mut client, mut gate, endpoint) = (client(b""), gate(), server(ECDSA));
+    let (_, hello) = hellos(&mut client, &endpoint, &mut gate);
+    let mut server = Association::accept(&endpoint, &hello).expect("a good hello");
+    let flight = speak(&mut server).0;
+    let finished = deliver(&flight, &mut client);
+    assert!(!deliver(&finished, &mut server).is_empty(), "lost");
+    assert!(server.is_established() && !client.is_established());
+    let wait = client.timeout().expect("it waits for the server's");
+    std::thread::sleep(wait + std::time::Duration::from_millis(20));
+    assert!(client.expire());
+    let again = deliver(&sent(&mut client), &mut server);
+    deliver(&again, &mut client);
+    greet(&mut client, &mut server);
 }

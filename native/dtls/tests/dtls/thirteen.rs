@@ -5,7 +5,8 @@ use ferryman_dtls::{
 };
 
 use crate::pair::{
-    client, client_13, finish, gate, greet, hellos, sent, server, speak, ADDRESS, ECDSA, RSA,
+    client, client_13, deliver, finish, gate, greet, hellos, sent, server, speak, ADDRESS, ECDSA,
+    RSA,
 };
 
 const SECOND: u64 = 1_000_000_000;
@@ -304,4 +305,26 @@ fn an_unanswered_flight_is_sent_again_in_smaller_pieces_and_an_established_assoc
     assert!(last <= Some(1252), "{last:?}");
     let (_, server, _) = finish(client_13(), &endpoint);
     assert!(server.is_established());
+}
+
+#[test]
+fn a_lost_acknowledgement_is_given_again_and_the_client_goes_on() {
+    let (mut client, mut gate, endpoint) = (client_13(), gate(), server(ECDSA));
+    let (_, hello) = hellos(&mut client, &endpoint, &mut gate);
+    let server = gate.admit(&endpoint, &hello, ADDRESS, 0);
+    let mut server = server.expect("a good hello");
+    let flight = speak(&mut server).0;
+    let finished = deliver(&flight, &mut client);
+    let lost = deliver(&finished, &mut server);
+    assert!(server.is_established() && !lost.is_empty());
+    let wait = client.timeout().expect("it waits for the acknowledgement");
+    std::thread::sleep(wait + std::time::Duration::from_millis(2));
+    client.expire();
+    let again = speak(&mut client).0;
+    assert!(!again.is_empty(), "it says so again");
+    let answers = deliver(&again, &mut server);
+    assert!(!answers.is_empty(), "and hears the acknowledgement");
+    deliver(&answers, &mut client);
+    assert_eq!(client.timeout(), None);
+    greet(&mut client, &mut server);
 }
