@@ -8,23 +8,25 @@ use ferryman_flow::FiveTuple;
 
 use crate::associations::{Associate, Associations, Stage};
 use crate::batch_out::{BatchOut, Route};
+use crate::clock;
 use crate::counters::Counter;
+use crate::effort::Effort;
 use crate::forwarder::Taken;
 use crate::queue::Event;
 use crate::relay::Client;
 use crate::slots::Piece;
 use crate::worker::Worker;
 
-/// How many handshakes begin in one turn: each costs a signature, and relaying does not wait. The
-/// client of one that is dropped repeats its ClientHello.
-const BEGINNINGS: usize = 8;
+/// How many handshakes begin in one turn at most: each costs a signature. The client of one that is
+/// dropped repeats its ClientHello.
+const BEGINNINGS: Effort = Effort::of(8);
 
 /// DTLS of one worker.
 pub(crate) struct Dtls {
     /// Certificate and key for those who come from now on; none: records are dropped.
     endpoint: Option<(Endpoint, Gate)>,
     pub(crate) associations: Associations,
-    beginnings: usize,
+    beginnings: Effort,
     scratch: Vec<u8>,
 }
 
@@ -33,7 +35,7 @@ impl Dtls {
         Self {
             endpoint: None,
             associations,
-            beginnings: 0,
+            beginnings: BEGINNINGS,
             scratch: Vec::new(),
         }
     }
@@ -90,14 +92,17 @@ impl Dtls {
     fn accept(&mut self, datagrams: &FiveTuple, visit: &Visit<'_>) -> Result<Association, Refused> {
         let busy = || Refused::Unheard(Trouble("no handshake begins now".into()));
         let (endpoint, gate) = self.endpoint.as_mut().ok_or_else(busy)?;
-        let left = self.beginnings.checked_sub(1).ok_or_else(busy)?;
+        let since = clock::now();
+        if !self.beginnings.has_room(since) {
+            return Err(busy());
+        }
         if visit.claims {
             let address = address(datagrams);
             let association = gate.admit(endpoint, visit.hello, &address, visit.now)?;
-            self.beginnings = left;
+            self.beginnings.spend(since);
             return Ok(association);
         }
-        self.beginnings = left;
+        self.beginnings.spend(since);
         Ok(Association::accept(endpoint, visit.hello)?)
     }
 }
@@ -391,10 +396,14 @@ mod tests {
             claims: false,
             now: 0,
         };
-        for _ in 0..2 {
+        for most in [3, 1, 5] {
             dtls.begin_turn();
+            // Nothing is measured here but the number.
+            dtls.beginnings = Effort::of(most);
             let begun = (0..20).filter(|_| dtls.accept(&five_tuple, &visit).is_ok());
-            assert_eq!(begun.count(), BEGINNINGS);
+            assert!((1..=most as usize).contains(&begun.count()));
         }
+        dtls.begin_turn();
+        assert!(dtls.accept(&five_tuple, &visit).is_ok());
     }
 }

@@ -21,6 +21,7 @@ mod crew;
 mod crossing;
 mod datapath;
 mod dtls;
+mod effort;
 mod error_queue;
 mod fixed;
 mod forwarder;

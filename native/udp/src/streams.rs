@@ -7,9 +7,10 @@ use std::net::IpAddr;
 use ferryman_flow::{stream, FiveTuple, Reason, Transport};
 
 use crate::acceptor::Accepted;
-use crate::clock::SECOND;
+use crate::clock::{self, SECOND};
 use crate::connection::{Connection, Leading, Role, Standing};
 use crate::counters::Counter;
+use crate::effort::Effort;
 use crate::forwarder::Taken;
 use crate::http::Other;
 use crate::inbox::Order;
@@ -21,8 +22,8 @@ use crate::worker::Worker;
 
 /// How many connections are taken from one acceptor in one turn.
 const ACCEPTS: usize = 64;
-/// How many handshakes of TLS go on in one turn: their arithmetic holds up everyone's packets.
-pub(crate) const HANDSHAKES: usize = 4;
+/// How many handshakes of TLS go on in one turn at most.
+pub(crate) const HANDSHAKES: Effort = Effort::of(4);
 /// How many requests of one connection go to the engine before those that wait have their turn.
 const REQUESTS_IN_TURN: usize = 4;
 /// How long an acceptor rests when the process has no descriptor left.
@@ -147,7 +148,8 @@ impl Worker {
             return self.read_announcement(number);
         }
         let was_handshaking = connection.carrier.is_handshaking();
-        if was_handshaking && self.handshakes == 0 {
+        let since = if was_handshaking { clock::now() } else { 0 };
+        if was_handshaking && !self.handshakes.has_room(since) {
             return; // it is ready in the next turn as well
         }
         let length = connection.room_to_read();
@@ -157,7 +159,7 @@ impl Worker {
         };
         let read = connection.read(room);
         if was_handshaking && connection.carrier.is_tls() {
-            self.handshakes -= 1;
+            self.handshakes.spend(since);
         }
         match read {
             Ok((length, came)) => {

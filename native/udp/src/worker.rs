@@ -20,6 +20,7 @@ use crate::counters::Counter;
 use crate::crew::Shared;
 use crate::datapath::Settings;
 use crate::dtls::Dtls;
+use crate::effort::Effort;
 use crate::error_queue;
 use crate::forwarder::Forwarder;
 use crate::http::Http;
@@ -56,8 +57,8 @@ pub(crate) struct Worker {
     pub(crate) tls: Option<Arc<ServerConfig>>,
     /// How many datagrams, trains of them, and messages of streams have come.
     pub(crate) arrivals: u64,
-    /// How many more handshakes go on in this turn.
-    pub(crate) handshakes: usize,
+    /// What is left in this turn for handshakes of TLS.
+    pub(crate) handshakes: Effort,
     pub(crate) peers: PeerStreams,
     /// What HTTP gets.
     pub(crate) http: Http,
