@@ -4,7 +4,7 @@
 
 use std::cell::RefCell;
 
-use ferryman_dtls::{Endpoint, Gate, Knock};
+use ferryman_dtls::{Endpoint, Gate, Knock, Refused};
 use ferryman_fuzz::{endpoint, PERIOD};
 use libfuzzer_sys::fuzz_target;
 
@@ -25,9 +25,11 @@ fuzz_target!(|datagram: &[u8]| {
                 assert!(Gate::begins_handshake(datagram));
             }
             Knock::Open(_) => panic!("a cookie was guessed"),
-            Knock::Claim(_) => {
-                assert!(gate.admit(endpoint, datagram, ADDRESS, *now).is_err());
-            }
+            Knock::Claim(_) => match gate.admit(endpoint, datagram, ADDRESS, *now) {
+                Ok(_) => panic!("a cookie was guessed"),
+                Err(Refused::BadCookie(alert)) => assert!(alert.len() < datagram.len()),
+                Err(Refused::Unheard(trouble)) => panic!("{trouble}"),
+            },
             Knock::Drop => {}
         }
     });
