@@ -63,8 +63,8 @@ pub struct Settings {
     pub workers: usize,
     /// How many requests may wait for the engine; each worker has its share.
     pub queue_limit: usize,
-    /// How many TCP connections may be open without an allocation, and as many DTLS associations;
-    /// each worker has its share.
+    /// How many TCP connections may be open without an allocation, and a quarter of that of DTLS
+    /// associations, for each takes some 130 KiB; each worker has its share.
     pub pending_connections: usize,
     /// How long either may be open without an allocation.
     pub connection_timeout: Duration,

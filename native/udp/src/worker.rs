@@ -40,6 +40,10 @@ use crate::streams::HANDSHAKES;
 /// With fewer slots left, what has arrived is sent before more is received.
 const FEW_SLOTS: usize = 16;
 
+/// Of associations without an allocation there may be one for so many connections: one of DTLS 1.3 takes
+/// some 130 KiB.
+const ASSOCIATION_SHARE: usize = 4;
+
 /// How many errors of one socket are read in a turn.
 const ERRORS: usize = 32;
 
@@ -82,7 +86,12 @@ impl Worker {
             listeners: Vec::new(),
             relays: Vec::new(),
             connections: Connections::new(pending, timeout, &crew.census),
-            dtls: Dtls::new(Associations::new(pending, workers, timeout, &crew.census)),
+            dtls: Dtls::new(Associations::new(
+                pending.div_ceil(ASSOCIATION_SHARE),
+                workers,
+                timeout,
+                &crew.census,
+            )),
             limits: Limits::from(&settings.choices),
             sightings: Sightings::of(&settings.choices),
             parcels: crew.inboxes.iter().map(|_| Parcels::default()).collect(),

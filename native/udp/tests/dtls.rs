@@ -322,7 +322,7 @@ fn an_association_without_an_allocation_ends_in_time() {
 #[test]
 fn the_oldest_association_without_an_allocation_goes_for_the_newest() {
     let rig = serving(Rig::alone(Settings {
-        pending_connections: 2,
+        pending_connections: 8,
         ..Settings::default()
     }));
     let mut first = Dtls::connect(rig.udp);
@@ -359,7 +359,7 @@ fn who_begins_many_handshakes_from_many_addresses_pushes_out_nobody_else() {
 #[test]
 fn who_has_many_associations_without_an_allocation_pushes_out_nobody_else() {
     let rig = serving(Rig::alone(Settings {
-        pending_connections: 3,
+        pending_connections: 12,
         ..Settings::default()
     }));
     let mut lone = Dtls::from("127.0.0.2", rig.udp);

@@ -95,8 +95,9 @@ class Datapath:
         success carries MAPPED-ADDRESS, too. `workers`: how many worker threads there are, 0 for
         as many as this process has processors. `queue_limit`: how many
         requests wait; more are dropped (UDP) or not read yet (TCP). `pending_connections`: how
-        many TCP connections may be open without an allocation (then the oldest is closed of the
-        source that has most), each for `connection_timeout` seconds at most.
+        many TCP connections may be open without an allocation, and for four of them a DTLS
+        association (then the oldest is closed of the source that has most), each for
+        `connection_timeout` seconds at most.
         `source_connections`, `total_connections`: how many, DTLS associations among them, may be
         open from one IPv4 address or IPv6 /64, and in all (0: no limit); one more is closed at
         once. `software`: every Binding success carries SOFTWARE. `binding`: whose Binding requests
