@@ -13,6 +13,7 @@ import picture
 import pytest
 import report
 import rows
+import soak
 from contenders import Program, Server, Settings
 from report import Contest, Score, Setting
 from rows import Result
@@ -151,3 +152,20 @@ def test_memory_is_what_a_process_has_for_itself_and_not_its_share_of_files(tmp_
             print(file=process.stdin, flush=True)
     assert sizes[1] - sizes[0] < 2**20
     assert 0 <= sizes[2] - sizes[1] - 2**24 < 2**20
+
+
+@pytest.mark.parametrize("before", range(0, 60_000, 5_000))
+def test_a_table_that_is_never_emptied_is_seen_whenever_it_doubles(before: int) -> None:
+    """24 octets a row and one for its place, seven rows in eight places; 400 rows a second."""
+
+    def size(second: int) -> int:
+        places = 1 << ((before + 400 * second) * 8 // 7).bit_length()
+        return 75 * 2**20 + 25 * places
+
+    sizes = [size(second) for second in range(0, 600, 8)]
+    assert soak.growth(sizes) > soak.GROWTH_LIMIT
+
+
+def test_a_table_that_has_filled_is_no_growth() -> None:
+    filled = [min(second * 2**20, 75 * 2**20) for second in range(0, 600, 8)]
+    assert soak.growth(filled) == 0
