@@ -36,6 +36,9 @@ impl Worker {
         };
         peer.stage = Stage::Joined(client);
         connection.role = Role::Joined(number);
+        // Over TLS the end may have come together with the request.
+        connection.ended = connection.carrier.has_ended();
+        peer.finishing = connection.ended;
         let rest = connection.take_rest();
         let _ = self
             .poller

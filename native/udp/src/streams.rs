@@ -210,10 +210,10 @@ impl Worker {
         }
     }
 
-    /// Closes a connection whose client has said that it is over.
+    /// Closes a connection whose client has said that it is over, once all before that is heard.
     fn close_ended(&mut self, number: u64) {
         let connection = self.forwarder.connections.get_mut(number);
-        if connection.is_some_and(|connection| connection.carrier.has_ended()) {
+        if connection.is_some_and(|one| one.carrier.has_ended() && !one.is_held()) {
             self.close(number);
         }
     }
@@ -250,6 +250,7 @@ impl Worker {
         let length = connection.recall(room);
         let piece = self.slots.stream_keep(length);
         self.take_messages(number, piece);
+        self.close_ended(number);
     }
 
     /// Takes the whole messages at the beginning of a piece and leaves the rest to the

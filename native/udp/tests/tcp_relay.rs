@@ -62,6 +62,25 @@ impl Line {
         }
     }
 
+    /// The same in one segment with the word that nothing more comes.
+    fn send_last(&mut self, octets: &[u8]) {
+        match self {
+            Self::Plain(stream) => {
+                stream.write_all(octets).unwrap();
+                stream.shutdown(Shutdown::Write).unwrap();
+            }
+            Self::Tls(stream) => {
+                let mut records = Vec::new();
+                stream.conn.writer().write_all(octets).unwrap();
+                stream.conn.send_close_notify();
+                while stream.conn.wants_write() {
+                    stream.conn.write_tls(&mut records).unwrap();
+                }
+                stream.sock.write_all(&records).unwrap();
+            }
+        }
+    }
+
     /// Says that nothing more comes, and goes on listening.
     fn finish(&mut self) {
         match self {
@@ -308,6 +327,28 @@ fn what_comes_before_the_answer_to_the_request_is_left_for_it_to_tell() {
         assert_eq!(line.receive(6), b"joined");
         let expected = [&binding[..], b"and what is no message"].concat();
         assert_eq!(receive_exactly(&mut peer, expected.len()), expected);
+    }
+}
+
+#[test]
+fn a_client_may_have_said_all_before_it_is_answered() {
+    for version in Line::KINDS {
+        let rig = rig();
+        let (_control, _) = allocate(&rig, 0);
+        let listener = TcpListener::bind((LOCALHOST, 0)).unwrap();
+        assert!(connect(&rig, listener.local_addr().unwrap()));
+        let (mut peer, _) = listener.accept().unwrap();
+        let mut line = Line::connect(&rig, version);
+        line.send_last(&[&request(CONNECTION_BIND), &b"last words"[..]].concat());
+        let five_tuple = rig.asked();
+        rig.is_alive();
+        join(&rig, five_tuple);
+        assert_eq!(line.receive(6), b"joined");
+        let mut heard = Vec::new();
+        peer.read_to_end(&mut heard).unwrap();
+        assert_eq!(heard, b"last words");
+        peer.write_all(b"and mine").unwrap();
+        assert_eq!(line.receive(8), b"and mine");
     }
 }
 

@@ -562,6 +562,32 @@ fn a_full_queue_makes_clients_wait_and_loses_nothing() {
 }
 
 #[test]
+fn what_was_said_before_the_end_is_heard_though_the_queue_was_full() {
+    const REQUESTS: usize = 100;
+    let rig = rig_of(Settings {
+        queue_limit: 4,
+        ..Settings::default()
+    });
+    let mut stream = connect(&rig, ANY);
+    let octets: Vec<u8> = (0..REQUESTS).flat_map(|_| request(ALLOCATE)).collect();
+    let mut records = Vec::new();
+    stream.conn.writer().write_all(&octets).unwrap();
+    stream.conn.send_close_notify();
+    while stream.conn.wants_write() {
+        stream.conn.write_tls(&mut records).unwrap();
+    }
+    stream.sock.write_all(&records).unwrap();
+    for number in 0..REQUESTS {
+        let event = rig.event();
+        assert!(
+            matches!(event, Event::Request { .. }),
+            "{number}: {event:?}"
+        );
+    }
+    assert!(matches!(rig.event(), Event::Disconnected { .. }));
+}
+
+#[test]
 fn a_fresh_key_may_be_asked_for_in_the_middle() {
     let rig = rig();
     let mut client = client(&rig, 7, ANY);
