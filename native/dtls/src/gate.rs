@@ -138,6 +138,11 @@ impl Gate {
             let name = cookie.last_chunk().copied();
             return Some(name.map_or(Knock::Drop, Knock::Claim));
         }
+        // A cookie of DTLS 1.3 would not be heard when it comes back; one of 1.2 is.
+        let may_have_12 = endpoint.dtls12.is_some() && hello.offers(datagram, DTLS_1_2);
+        if may_have_12 && self.claiming.is_crowded(now) {
+            return None;
+        }
         let tokens = self.tokens(address).filter(|_| self.beginning.take(now));
         let answer = tokens.and_then(|tokens| nss::Association::answer(model, datagram, tokens));
         let knock = answer.map_or(Knock::Drop, |answer| no_longer(answer, 2 * datagram.len()));

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use dimpl::{Config, Dtls, DtlsCertificate, Output, ProtocolVersion};
-use ferryman_dtls::{Association, Credentials, Endpoint, Gate, Knock};
+use ferryman_dtls::{Association, Credentials, Endpoint, Gate, Knock, Refused};
 
-use crate::pair::{gate, sent, server, speak, ADDRESS, ECDSA};
+use crate::pair::{client_13, gate, hellos, sent, server, speak, ADDRESS, ECDSA};
 
 type Make = fn(Arc<Config>, DtlsCertificate, Instant) -> Dtls;
 
@@ -158,6 +158,27 @@ fn beyond_what_nss_hears_a_client_that_offers_both_gets_the_older() {
     assert!(client.shake_hands(&endpoint, &mut busy).is_established());
     let version = client.dtls.protocol_version();
     assert_eq!(version, Some(ProtocolVersion::DTLS1_2));
+}
+
+#[test]
+fn where_cookies_are_forged_in_crowds_a_client_that_offers_both_gets_the_older() {
+    let (endpoint, mut busy) = (server(ECDSA), gate());
+    let (_, lie) = hellos(&mut client_13(), &server(ECDSA), &mut gate());
+    let is_heard = |busy: &mut Gate, now| {
+        let refused = busy.admit(&endpoint, &lie, ADDRESS, now).err();
+        matches!(refused, Some(Refused::BadCookie(_)))
+    };
+    while is_heard(&mut busy, 0) {}
+    let mut client = Foreign::new(Dtls::new_auto);
+    assert!(client.shake_hands(&endpoint, &mut busy).is_established());
+    let version = client.dtls.protocol_version();
+    assert_eq!(version, Some(ProtocolVersion::DTLS1_2));
+    // Until there has been no crowd for a while.
+    let hello = Foreign::new(Dtls::new_auto).said.remove(0);
+    for (now, message) in [(150_000_000, 3), (250_000_000, 2)] {
+        let knock = busy.knock_untrusted(&endpoint, &hello, ADDRESS, now);
+        assert!(matches!(knock, Knock::AskBack(question) if question[13] == message));
+    }
 }
 
 /// The hello again, as a client of DTLS 1.2 sends it that has been asked for this cookie.
