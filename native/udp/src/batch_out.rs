@@ -6,7 +6,7 @@ use std::io::IoSlice;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::BorrowedFd;
 
-use ferryman_flow::HEADROOM;
+use ferryman_flow::{Family, Slot, HEADROOM};
 
 use crate::options::unfragmented;
 use crate::post::{Post, Sent};
@@ -33,7 +33,8 @@ pub(crate) struct Route {
 
 #[derive(Clone, Copy, Debug)]
 struct Outgoing {
-    route: Route,
+    /// Which of the routes it takes.
+    route: u32,
     /// Where its header lies in `heads`: start and length.
     head: (u32, u32),
     body: Piece,
@@ -44,7 +45,7 @@ struct Outgoing {
 /// A datagram as its parts.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Datagram<'a> {
-    pub(crate) route: Route,
+    pub(crate) route: &'a Route,
     pub(crate) head: &'a [u8],
     pub(crate) body: &'a [u8],
     pub(crate) padding: &'static [u8],
@@ -68,6 +69,7 @@ impl<'a> Datagram<'a> {
 #[derive(Clone, Copy)]
 pub(crate) struct Datagrams<'a> {
     items: &'a [Outgoing],
+    routes: &'a [Route],
     heads: &'a [u8],
     slots: &'a Slots,
 }
@@ -77,7 +79,7 @@ impl<'a> Datagrams<'a> {
         const PADDING: &[u8] = &[0; 4];
         let item = &self.items[index as usize];
         Datagram {
-            route: item.route,
+            route: &self.routes[item.route as usize],
             head: &self.heads[item.head.0 as usize..][..item.head.1 as usize],
             body: self.slots.octets(item.body),
             padding: &PADDING[..usize::from(item.padding)],
@@ -88,6 +90,8 @@ impl<'a> Datagrams<'a> {
 /// Datagrams to be sent.
 pub(crate) struct BatchOut {
     items: Vec<Outgoing>,
+    /// Datagrams that follow each other on one route share it.
+    routes: Vec<Route>,
     heads: Vec<u8>,
     order: Vec<u32>,
     post: Post,
@@ -97,6 +101,7 @@ impl BatchOut {
     pub(crate) fn new(post: Post) -> Self {
         Self {
             items: Vec::new(),
+            routes: Vec::new(),
             heads: Vec::new(),
             order: Vec::new(),
             post,
@@ -110,6 +115,7 @@ impl BatchOut {
     /// A datagram whose bytes are copied.
     pub(crate) fn push_copy(&mut self, route: Route, octets: &[u8]) {
         let head = (self.heads.len() as u32, octets.len() as u32);
+        let route = self.number(route.via, &route.to, route.source);
         self.heads.extend_from_slice(octets);
         self.items.push(Outgoing {
             route,
@@ -120,8 +126,10 @@ impl BatchOut {
         });
     }
 
-    /// A datagram that is a piece of what was received; `dont_fragment` is heeded on relay sockets.
-    pub(crate) fn push(&mut self, route: Route, body: Piece, dont_fragment: bool) {
+    /// A datagram to a peer that is a piece of what was received.
+    pub(crate) fn push(&mut self, slot: Slot, to: &SocketAddr, body: Piece, dont_fragment: bool) {
+        let via = Via::Relay(RelayPlace::new(slot, Family::of(to.ip())));
+        let route = self.number(via, to, None);
         self.items.push(Outgoing {
             route,
             head: (0, 0),
@@ -129,6 +137,15 @@ impl BatchOut {
             padding: 0,
             dont_fragment,
         });
+    }
+
+    fn number(&mut self, via: Via, to: &SocketAddr, source: Option<IpAddr>) -> u32 {
+        let is_last = |last: &Route| last.via == via && last.to == *to && last.source == source;
+        if !self.routes.last().is_some_and(is_last) {
+            let to = *to;
+            self.routes.push(Route { via, to, source });
+        }
+        self.routes.len() as u32 - 1
     }
 
     /// A datagram with a header before the piece; `write` gets `HEADROOM` bytes, fills them from
@@ -143,6 +160,7 @@ impl BatchOut {
         self.heads.resize(start + HEADROOM, 0);
         let (length, padding) = write(&mut self.heads[start..]);
         let head = ((start + HEADROOM - length) as u32, length as u32);
+        let route = self.number(route.via, &route.to, route.source);
         self.items.push(Outgoing {
             route,
             head,
@@ -158,7 +176,7 @@ impl BatchOut {
         slots: &Slots,
         socket: impl Fn(Via) -> Option<BorrowedFd<'s>>,
     ) -> Sent {
-        let via = |index: u32| self.items[index as usize].route.via;
+        let via = |index: u32| self.routes[self.items[index as usize].route as usize].via;
         self.order.clear();
         self.order.extend(0..self.items.len() as u32);
         if !self.order.is_sorted_by_key(|index| via(*index)) {
@@ -168,6 +186,7 @@ impl BatchOut {
         }
         let datagrams = Datagrams {
             items: &self.items,
+            routes: &self.routes,
             heads: &self.heads,
             slots,
         };
@@ -186,6 +205,7 @@ impl BatchOut {
             };
         }
         self.items.clear();
+        self.routes.clear();
         self.heads.clear();
         total
     }

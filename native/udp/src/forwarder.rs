@@ -8,9 +8,8 @@ use std::sync::Arc;
 
 use ferryman_flow::binding::Served;
 use ferryman_flow::{
-    binding, gate, write_header, write_icmp, Family, FiveTuple, Framing, FromClient, FromPeer,
-    Reason, Rerouted, Slot, Source, Table, TransactionIds, Transport, HEADROOM, ICMP_LENGTH,
-    TAILROOM,
+    binding, gate, write_header, write_icmp, FiveTuple, Framing, FromClient, FromPeer, Reason,
+    Rerouted, Slot, Source, Table, TransactionIds, Transport, HEADROOM, ICMP_LENGTH, TAILROOM,
 };
 
 use crate::batch_out::{BatchOut, Route, Via};
@@ -24,7 +23,7 @@ use crate::limits::{Full, Limits};
 use crate::listener::Listener;
 use crate::parcels::{Label, Parcels};
 use crate::queue::{Asker, Event, Offered};
-use crate::relay::{Client, Elsewhere, Relay, RelayPlace};
+use crate::relay::{Client, Elsewhere, Relay};
 use crate::sightings::Sightings;
 use crate::slots::{Arrival, Piece, Slots};
 
@@ -138,6 +137,11 @@ impl Forwarder {
         five_tuple: &FiveTuple,
         packet: Piece,
     ) -> Taken {
+        let octets = slots.octets(packet);
+        if let Some((slot, peer, payload)) = self.table.again(five_tuple, octets, self.now) {
+            self.out.push(slot, peer, packet.part(payload), false);
+            return Taken::Done;
+        }
         let verdict = self
             .table
             .from_client(five_tuple, slots.octets(packet), self.now);
@@ -151,13 +155,8 @@ impl Forwarder {
                 payload,
                 dont_fragment,
             } => {
-                let via = Via::Relay(RelayPlace::new(slot, Family::of(peer.ip())));
-                let route = Route {
-                    via,
-                    to: peer,
-                    source: None,
-                };
-                self.out.push(route, packet.part(payload), dont_fragment);
+                self.out
+                    .push(slot, &peer, packet.part(payload), dont_fragment);
             }
             FromClient::HandOver {
                 to,

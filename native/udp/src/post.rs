@@ -249,7 +249,7 @@ mod tests {
         takes(
             train,
             &Datagram {
-                route,
+                route: &route,
                 head: &[],
                 body: &body,
                 padding: &[],

@@ -1,6 +1,6 @@
 //! What becomes of a packet from a client, one row for each rule.
 
-use ferryman_flow::{Applied, Change, FromClient, Reason};
+use ferryman_flow::{Applied, Change, FiveTuple, FromClient, Reason};
 
 use crate::world::*;
 
@@ -355,4 +355,35 @@ fn changes_to_an_unknown_allocation_change_nothing() {
         assert_eq!(table.apply(change), Applied::Unknown, "{change:?}");
     }
     assert!(table.is_empty());
+}
+
+#[test]
+fn a_train_takes_the_way_of_its_first_packet_and_nothing_else_does() {
+    let hello = channel_data(0x4000, b"hello");
+    let mut world = permitted();
+    let again = |world: &mut World, client: &FiveTuple, packet: &[u8], now| {
+        let way = world.table.again(client, packet, now);
+        way.map(|(slot, peer, payload)| (slot, *peer, payload))
+    };
+    assert_eq!(again(&mut world, &alice(), &hello, NOW), None, "the first");
+    world.says(&hello);
+    let same = Some((world.alice, address(PEER), 4..9));
+    assert_eq!(again(&mut world, &alice(), &hello, NOW), same);
+    assert_eq!(world.says(&hello), world.to_peer(PEER, 4..9));
+    let usage = world.table.usage(world.alice).unwrap();
+    assert_eq!((usage.sent_packets, usage.sent_bytes), (3, 15));
+    let (other, cut) = (channel_data(0x4001, b"hello"), [0x40, 0, 0, 5, 1]);
+    let rows: [(&str, FiveTuple, &[u8], u64); 5] = [
+        ("another channel", alice(), &other, NOW),
+        ("another client", bob(), &hello, NOW),
+        ("another instant", alice(), &hello, NOW + 1),
+        ("cut short", alice(), &cut, NOW),
+        ("STUN", alice(), &send(PEER, b"a"), NOW),
+    ];
+    for (row, client, packet, now) in rows {
+        assert_eq!(again(&mut world, &client, packet, now), None, "{row}");
+    }
+    assert_eq!(again(&mut world, &alice(), &hello, NOW), same);
+    world.permit(ALICE, "198.51.100.9", false);
+    assert_eq!(again(&mut world, &alice(), &hello, NOW), None, "changed");
 }
