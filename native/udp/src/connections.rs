@@ -1,12 +1,13 @@
 //! All connections over TCP and TLS, and which of them have yet to prove their worth.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::mem;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use ferryman_flow::proxy::Announced;
 use ferryman_flow::Source;
+use hashbrown::HashMap;
 
 use crate::census::Census;
 use crate::connection::{Connection, Role, Standing};
