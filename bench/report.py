@@ -165,7 +165,7 @@ def _manner(score: Score, which: int) -> str:
     if score.row.share is not None:
         rate = score.middle(which, lambda result: result.rate) or 0.0
         return f" at {rate:,.0f}/s"
-    if "--train" in score.row.load:
+    if "--train" in score.row.load and not score.row.payload:
         return f" in {score.middle(which, lambda result: result.train) or 0.0:.0f}s"
     return ""
 

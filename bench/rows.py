@@ -19,6 +19,8 @@ LOAD = ROOT / "target" / "release" / "ferryman-load"
 # How many times better than coturn.
 SEPARATE, TRAINS, STREAMS = 1.5, 10.0, 3.0
 
+WORDS = {"up": "client to peer", "down": "peer to client"}
+
 # A run in which others took more of the cores than this is repeated, so many times at most.
 DISTURBED = 0.2
 ATTEMPTS = 4
@@ -87,12 +89,11 @@ def _both_counts(direction: str, words: str) -> list[Row]:
 def _trains() -> list[Row]:
     """Datagrams that come as trains, as a network card or another sender with segmentation
     offload leaves them."""
-    words = {"up": "client to peer", "down": "peer to client"}
     lengths = {160: 64, 1200: 50}
     return [
         Row(
             f"trains-{flows}-{direction}-{size}",
-            f"Trains of {train}, {words[direction]}, {size:,} bytes,"
+            f"Trains of {train}, {WORDS[direction]}, {size:,} bytes,"
             f" {flows} flow{'s' if flows > 1 else ''}",
             (
                 *("relay", "--flows", str(flows), "--direction", direction),
@@ -101,29 +102,50 @@ def _trains() -> list[Row]:
             goal=TRAINS,
         )
         for size, train in lengths.items()
-        for direction in words
+        for direction in WORDS
         for flows in (1, 100)
     ]
 
 
 def _streams(transport: str) -> list[Row]:
     """Clients over TCP or TLS: what counts there is bytes, not packets."""
-    words = {"up": "client to peer", "down": "peer to client"}
     return [
-        Row(
-            f"relay-{transport}-{direction}-{size}",
-            f"{transport.upper()} clients, {words[direction]}, {size:,} bytes, 100 flows",
-            (
-                *("relay", "--flows", "100", "--direction", direction),
-                *("--transport", transport, "--size", str(size)),
-            ),
-            unit="MiB/s",
-            goal=STREAMS,
-            payload=size,
-        )
-        for direction in words
+        _stream(f"relay-{transport}-{direction}-{size}", transport, direction, size, "", ())
+        for direction in WORDS
         for size in (160, 1200)
     ]
+
+
+def _stream_trains(transport: str) -> list[Row]:
+    """The same with peers that send trains and take them whole. Of 24 KB at most, see the load."""
+    return [
+        _stream(
+            f"trains-{transport}-{direction}-{size}",
+            transport,
+            direction,
+            size,
+            f" trains of {train},",
+            ("--train", str(train)),
+        )
+        for direction in WORDS
+        for size, train in {160: 64, 1200: 20}.items()
+    ]
+
+
+def _stream(
+    name: str, transport: str, direction: str, size: int, peers: str, more: tuple[str, ...]
+) -> Row:
+    return Row(
+        name,
+        f"{transport.upper()} clients,{peers} {WORDS[direction]}, {size:,} bytes, 100 flows",
+        (
+            *("relay", "--flows", "100", "--direction", direction),
+            *("--transport", transport, "--size", str(size), *more),
+        ),
+        unit="MiB/s",
+        goal=STREAMS,
+        payload=size,
+    )
 
 
 def _siege(name: str, label: str, hostile_per_second: int) -> Row:
@@ -163,6 +185,8 @@ ROWS: tuple[Row, ...] = (
     *_trains(),
     *_streams("tcp"),
     *_streams("tls"),
+    *_stream_trains("tcp"),
+    *_stream_trains("tls"),
     Row(
         "relay-paced",
         "CPU per packet at a steady 50,000 packets/s, both ways, 100 flows",

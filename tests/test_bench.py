@@ -67,6 +67,15 @@ def test_a_steady_rate_is_a_share_of_what_the_other_can_do() -> None:
     assert rows.steady(ROW["relay-1-up"], 300_000.0) == ROW["relay-1-up"]
 
 
+def test_a_train_to_a_stream_is_no_longer_than_what_may_be_under_way() -> None:
+    trains = [row for row in rows.ROWS if row.name.startswith(("trains-tcp-", "trains-tls-"))]
+    assert len(trains) == 8
+    for row in trains:
+        length = row.load[row.load.index("--train") + 1]
+        assert int(length) > 1
+        assert int(length) * (row.payload or 0) <= 24 << 10, row.name
+
+
 def test_rows_that_were_measured_again_replace_the_old_ones_and_the_others_stay(
     tmp_path: Path,
 ) -> None:

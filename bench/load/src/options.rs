@@ -48,7 +48,8 @@ pub(crate) struct Options {
     pub(crate) window: Option<u32>,
     pub(crate) burst: Option<usize>,
     pub(crate) rate: Option<u64>,
-    /// How many datagrams are sent as one train.
+    /// How many datagrams are sent as one train, by peers where clients have streams; more than one:
+    /// whoever receives datagrams takes trains whole.
     pub(crate) train: usize,
     pub(crate) sockets: usize,
     pub(crate) in_flight: usize,
@@ -151,9 +152,6 @@ impl Options {
         }
         if !(1..=64).contains(&self.train) || self.train * (self.size + 64) > 65_000 {
             return Err("--train: 1 to 64 packets, 65,000 bytes at most with their headers".into());
-        }
-        if self.train > 1 && self.transport.is_stream() {
-            return Err("--train: over UDP only".into());
         }
         if self.sockets == 0 || self.in_flight == 0 || self.allocations == 0 {
             return Err("--sockets, --in-flight and --allocations: at least 1".into());
